@@ -1,0 +1,146 @@
+"""The two protocols that everything is built on, and the data they see. Imports layer 0 only.
+
+A **latent-variable model** is what EM needs and nothing more; a **family** is one component of a mixture. Both are frozen
+objects that hold hyperparameters; the estimates ("params") are a pytree of their own. Inside the package rows are the minor
+axis: data are `(d, n)`, responsibilities `(k, n)`. A user's own model needs no import from here: any object with these methods
+gets restarts, acceleration and chunks.
+
+To add a family, write one file in `families/` with
+
+1. a params pytree and a stats pytree, every leaf with the component axis `k` in front, the stats with a leaf `count`;
+2. `log_prob`, `expected_stats` (a sum over rows) and `m_step` (for all components at once; a component without rows keeps its params);
+3. `reference` (a crude finite point), `num_params`, `sample`;
+4. `to_free` and `from_free`, if the params are constrained: the coordinates in which a step may be extrapolated;
+5. what `fit` asks of it before and after: `check`, `bind`, `publish` and `adopt` (see `Family`);
+6. a line in `families/__init__.py`, and a row in `tests/cases.py`: the laws run over it.
+
+A whole model in ten lines, run as a test: the rate of exponential waiting times of which some are censored (we only know that
+they were longer). The missing times are the latent variables.
+
+>>> import jax.numpy as jnp
+>>> from jaxem import em
+>>> class CensoredWaits:
+...     def e_step(self, rate, data):
+...         time, censored = data
+...         expected = jnp.sum(time + censored / rate)                       # E[T | T > t] = t + 1/rate
+...         log_likelihood = jnp.sum(jnp.where(censored, 0.0, jnp.log(rate)) - rate * time)
+...         return (expected, jnp.sum(jnp.ones_like(time))), log_likelihood
+...     def m_step(self, rate, stats):
+...         return stats[1] / stats[0]
+>>> data = jnp.array([1.0, 2.0, 3.0, 4.0]), jnp.array([0.0, 0.0, 1.0, 1.0])
+>>> result = em.run(CensoredWaits(), jnp.array(1.0), data, tol=1e-6)
+>>> round(float(result.params), 3)                                           # events / time at risk = 2 / 10
+0.2
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+import jax.numpy as jnp
+
+from ._pytree import pytree
+from ._typing import Array, Float, Scalar
+
+
+Params = TypeVar("Params")
+Stats = TypeVar("Stats")
+
+
+@pytree
+class Data:
+    """Rows and their weights, features first.
+
+    A row of weight 0 is invisible: padding, chunk remainders and left-out folds are all rows of weight 0.
+
+    Attributes:
+        x: Rows, shape (d, n).
+        weight: Weight of each row, shape (n,).
+    """
+
+    x: Float[Array, "d n"]
+    weight: Float[Array, " n"]
+
+
+class LatentModel(Protocol[Params, Stats]):
+    """What EM needs of a model: two steps. The other methods are optional and have the defaults given here."""
+
+    def e_step(self, params: Params, data: Any) -> tuple[Stats, Scalar]:
+        """Expected sufficient statistics, a sum over rows, and the log-likelihood of `params`."""
+        ...
+
+    def m_step(self, params: Params, stats: Stats) -> Params:
+        """The params that maximise (or at least raise) the expected log joint density; `params` is where to fall back to."""
+        ...
+
+
+class Family(Protocol[Params, Stats]):
+    """The distribution of one component, for all components at once. It knows nothing of mixing weights, restarts or chunks.
+
+    Attributes:
+        name: The name users type.
+        standardise: Whether `fit` may centre and scale each column before EM and map the params back.
+    """
+
+    name: str
+    standardise: bool
+
+    def log_prob(self, params: Params, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
+        """Log-density of every row under every component."""
+        ...
+
+    def expected_stats(self, params: Params, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> Stats:
+        """Sufficient statistics weighted by `resp`, which already holds the row weights; `count` is the sum of `resp`."""
+        ...
+
+    def m_step(self, params: Params, stats: Stats) -> Params:
+        """Maximum-likelihood params of each component."""
+        ...
+
+    def num_params(self, num_components: int, num_features: int) -> int:
+        """Number of free parameters of all components together, mixing weights not counted."""
+        ...
+
+    def reference(self, num_components: int, num_features: int, dtype: Any) -> Params:
+        """A crude finite point for data as `bind` saw them: the fallback of components without rows."""
+        ...
+
+    def sample(self, key: Any, params: Params, labels: Any) -> Float[Array, "d n"]:
+        """One row for each label."""
+        ...
+
+    def to_free(self, params: Params) -> Any:
+        """Unconstrained coordinates, in which lines may be drawn."""
+        ...
+
+    def from_free(self, free: Any) -> Params:
+        """The inverse of `to_free`."""
+        ...
+
+    def collapsed(self, params: Params, stats: Stats, live: Any) -> Any:
+        """A traced bool: is a live component on its way to a degenerate solution?"""
+        ...
+
+
+def log_prior(model: Any, params: Any) -> Scalar:
+    """The model's log-prior, or 0 where it has none."""
+    method = getattr(model, "log_prior", None)
+    return method(params) if method is not None else jnp.asarray(0.0)
+
+
+def to_free(model: Any, params: Any) -> Any:
+    """The model's unconstrained coordinates; a model without `to_free` is extrapolated in its params as they are."""
+    method = getattr(model, "to_free", None)
+    return method(params) if method is not None else params
+
+
+def from_free(model: Any, free: Any) -> Any:
+    """The params at unconstrained coordinates."""
+    method = getattr(model, "from_free", None)
+    return method(free) if method is not None else free
+
+
+def collapsed(model: Any, params: Any, stats: Any) -> Any:
+    """Whether the model calls this point degenerate; a model without an opinion never does."""
+    method = getattr(model, "collapsed", None)
+    return method(params, stats) if method is not None else jnp.asarray(False)

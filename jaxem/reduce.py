@@ -1,0 +1,52 @@
+"""Ways of summing over rows: wrappers that take an E-step and return an E-step. Imports layer 0 and protocol.
+
+An E-step's results are sums over rows, so they may be taken chunk by chunk: the responsibilities of all rows never exist at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .protocol import Data
+
+
+def chunked(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[Any, Data], Any]:
+    """The same E-step, `chunk_size` rows at a time.
+
+    Memory falls from components × rows to components × `chunk_size`; the value changes by rounding only.
+
+    Args:
+        e_step: `(params, data) -> (stats, log_likelihood)`, additive over rows.
+        chunk_size: Rows in a chunk, at least 1. Rows need not divide by it: the remainder is one smaller chunk.
+    Raises:
+        ValueError: if `chunk_size` is below 1.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
+
+    def chunked_e_step(params: Any, data: Data) -> Any:
+        num_rows = data.x.shape[1]
+        if num_rows <= chunk_size:
+            return e_step(params, data)
+        num_chunks, rest = divmod(num_rows, chunk_size)
+
+        def part(start, size: int):
+            rows = Data(
+                lax.dynamic_slice_in_dim(data.x, start, size, axis=1),
+                lax.dynamic_slice_in_dim(data.weight, start, size, axis=0),
+            )
+            return e_step(params, rows)
+
+        def add(i, total):
+            return jax.tree.map(jnp.add, total, part(i * chunk_size, chunk_size))
+
+        total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lambda: part(0, chunk_size)))
+        total = lax.fori_loop(0, num_chunks, add, total)
+        return jax.tree.map(jnp.add, total, part(num_chunks * chunk_size, rest)) if rest else total
+
+    return chunked_e_step
