@@ -1,0 +1,66 @@
+"""Component families, by name. Imports layer 0 and the families."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from .gaussian import STRUCTURES, UNIVARIATE, Gaussian, gaussian
+from .poisson import Poisson
+
+
+__all__ = ["Gaussian", "Poisson", "gaussian", "names", "resolve"]
+
+_SKLEARN = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
+
+
+def names() -> tuple[str, ...]:
+    """Every name that `resolve` knows, a group before its members."""
+    return ("gaussian", *STRUCTURES, *UNIVARIATE, *_SKLEARN, "poisson")
+
+
+def resolve(families: Any, num_features: int) -> list[Any]:
+    """The families that a user means, each once.
+
+    Args:
+        families: A name, a `Family`, or a list of them. "gaussian" is every structure; scikit-learn's covariance types and, in one
+            dimension, all structure codes are understood.
+        num_features: Columns of the data.
+    Raises:
+        ValueError: for an unknown name, with the nearest known one; or for no family at all.
+        TypeError: if an item is neither a name nor a family.
+    """
+    items = [families] if isinstance(families, str) or not isinstance(families, Iterable) else list(families)
+    if not items:
+        raise ValueError("families must name at least one family, got an empty list")
+    out: dict[str, Any] = {}
+    for item in items:
+        for family in _one(item, num_features):
+            out.setdefault(family.name, family)
+    return list(out.values())
+
+
+def _one(item: Any, num_features: int) -> list[Any]:
+    univariate = num_features == 1
+    if not isinstance(item, str):
+        if not hasattr(item, "expected_stats"):
+            raise TypeError(f"a family is a name or an object with the Family methods, got {item!r}")
+        return [item]
+    if item.lower() == "poisson":
+        return [Poisson()]
+    if item.lower() == "gaussian":
+        return [gaussian(code, univariate=univariate) for code in (UNIVARIATE if univariate else STRUCTURES)]
+    code = _SKLEARN.get(item.lower(), item.upper())
+    if univariate and (code in STRUCTURES or code in UNIVARIATE):
+        return [gaussian(code[0], univariate=True)]  # one variance: only the volume's letter still means something
+    if code in STRUCTURES:
+        return [gaussian(code)]
+    if code in UNIVARIATE:
+        wider = "EEE" if code == "E" else "VVV"
+        raise ValueError(f"family {item!r} is for data of one column, and these have {num_features}; use {wider!r}")
+    near = difflib.get_close_matches(item.upper(), [name.upper() for name in names()], n=1, cutoff=0.4)
+    known = next((name for name in names() if near and name.upper() == near[0]), None)
+    raise ValueError(
+        f"unknown family {item!r}: " + (f"did you mean {known!r}?" if known else f"known are {', '.join(names())}")
+    )

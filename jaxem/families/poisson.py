@@ -1,0 +1,146 @@
+"""Poisson components: counts, columns independent within a component. Imports layer 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import gammaln
+
+from .._linalg import contract
+from .._pytree import pytree
+from .._typing import Array, Float, Scalar
+
+
+@pytree
+class PoissonParams:
+    """Params of Poisson components.
+
+    Attributes:
+        rate: Expected count in each column, shape (k, d).
+    """
+
+    rate: Float[Array, "k d"]
+
+
+@pytree
+class PoissonStats:
+    """Weighted sums.
+
+    Attributes:
+        count: Σ r, shape (k,).
+        total: Σ r x, shape (k, d).
+    """
+
+    count: Float[Array, " k"]
+    total: Float[Array, "k d"]
+
+
+@pytree
+class Poisson:
+    """Independent Poisson counts in every column; the likelihood is bounded, so no component collapses.
+
+    References:
+        McLachlan & Peel 2000, Finite Mixture Models, sec. 5.
+    """
+
+    standardise = False
+    name = "poisson"
+
+    def check(self, x: np.ndarray, columns: list[str]) -> None:
+        """Counts are whole and not negative.
+
+        Raises:
+            ValueError: naming the first row and column that are not.
+        """
+        bad = np.argwhere((x < 0) | (x != np.floor(x)))
+        if len(bad):
+            row, column = bad[0]
+            where = f"row {row + 1}, column {columns[column]!r}"
+            raise ValueError(f"a Poisson mixture needs counts (whole numbers, 0 or more), but {where} is {x[row, column]:g}")
+
+    def bind(self, x: np.ndarray, weight: np.ndarray, scale: np.ndarray, dtype: Any) -> Poisson:
+        """Nothing of the data is needed."""
+        return self
+
+    def with_residuals(self) -> Poisson:
+        """The one form there is is accurate."""
+        return self
+
+    def num_params(self, num_components: int, num_features: int) -> int:
+        """One rate a component and column."""
+        return num_components * num_features
+
+    def rows_needed(self, num_features: int) -> float:
+        """A rate can be estimated from any number of rows."""
+        return 0.0
+
+    def admissible(self, params: PoissonParams, counts: np.ndarray) -> np.ndarray:
+        """Every finite fit, shape (l,)."""
+        return np.asarray(np.isfinite(np.asarray(params.rate)).all((-1, -2)))
+
+    def distance(self, a: PoissonParams, b: PoissonParams) -> np.ndarray:
+        """How far component i of `a` is from component j of `b`, shape (k, k): the largest difference of square-root rates, doubled.
+
+        Twice the square root of a count has about unit standard deviation, so this counts standard deviations.
+        """
+        return 2 * np.abs(np.sqrt(a.rate)[:, None] - np.sqrt(b.rate)[None]).max(-1)
+
+    def publish(self, params: PoissonParams, centre: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
+        """Rates, shape (k, d)."""
+        return {"rates": np.asarray(params.rate, float)}
+
+    def adopt(self, published: dict[str, np.ndarray], centre: np.ndarray, scale: np.ndarray) -> PoissonParams:
+        """The inverse of `publish`.
+
+        Raises:
+            ValueError: if a rate is negative.
+        """
+        rates = np.asarray(published["rates"], float)
+        if (rates < 0).any():
+            raise ValueError(f"rates must not be negative, got {rates.min():g}")
+        return PoissonParams(rates)
+
+    def reference(self, num_components: int, num_features: int, dtype: Any) -> PoissonParams:
+        """Unit rates."""
+        return PoissonParams(np.ones((num_components, num_features), dtype))
+
+    def log_prob(self, params: PoissonParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
+        """Log-probability of every row under every component."""
+        # A rate of 0 is the right answer for a column of zeros; its logarithm must stay finite for 0 log 0 to be 0.
+        rate = jnp.maximum(params.rate, jnp.finfo(x.dtype).tiny)
+        common = jnp.sum(gammaln(x + 1), axis=0)
+        return contract("kd,dn->kn", jnp.log(rate), x) - jnp.sum(rate, 1)[:, None] - common
+
+    def expected_stats(self, params: PoissonParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> PoissonStats:
+        """Weighted counts."""
+        return PoissonStats(jnp.sum(resp, 1), contract("kn,dn->kd", resp, x))
+
+    def complete(self, params: PoissonParams, stats: PoissonStats, at: PoissonParams) -> Scalar:
+        """Expected complete-data log-likelihood up to a constant, mixing weights apart."""
+        rate = jnp.maximum(params.rate, jnp.finfo(params.rate.dtype).tiny)
+        return jnp.sum(jnp.log(rate) * stats.total - rate * stats.count[:, None])
+
+    def m_step(self, params: PoissonParams, stats: PoissonStats) -> PoissonParams:
+        """Weighted means."""
+        alive = stats.count > 0
+        count = jnp.where(alive, stats.count, 1.0)
+        return PoissonParams(jnp.where(alive[:, None], stats.total / count[:, None], params.rate))
+
+    def to_free(self, params: PoissonParams) -> PoissonParams:
+        """Log-rates, floored where a rate is 0."""
+        return PoissonParams(jnp.log(jnp.maximum(params.rate, jnp.finfo(params.rate.dtype).tiny)))
+
+    def from_free(self, free: PoissonParams) -> PoissonParams:
+        """The inverse of `to_free`."""
+        return PoissonParams(jnp.exp(free.rate))
+
+    def collapsed(self, params: PoissonParams, stats: PoissonStats, live: Any) -> Scalar:
+        """Never."""
+        return jnp.asarray(False)
+
+    def sample(self, key: Any, params: PoissonParams, labels: Any) -> Float[Array, "d n"]:
+        """One row for each label."""
+        return jax.random.poisson(key, params.rate[labels]).T.astype(params.rate.dtype)

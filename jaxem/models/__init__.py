@@ -1,0 +1,1 @@
+"""Latent-variable models. Imports layers 0 and 1."""
