@@ -1,0 +1,342 @@
+"""Lanes: many runs of EM as one batch. Owns blocks, padding of K and of rows; imports layers 0 to 2.
+
+A lane is one run: one model (its hyperparameters are numbers too, so lanes of several structures mix), one start, one number of
+components. A compiled program advances a *block* of lanes of fixed width by a few steps; lanes that finish leave the block and
+waiting ones take their places, so that stragglers never hold the others up and one program serves any number of lanes. K is padded
+to the width of the program; padding never leaves this file.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._pytree import pytree, replace
+from ._status import Status
+from ._typing import Array, Float, Scalar
+from .accelerate import Squarem
+from .em import advance
+from .models.mixture import MixtureParams
+from .protocol import Data
+from .quasi_newton import QuasiNewton
+from .reduce import chunked
+
+
+TICKS = 20  # steps a block takes before the host looks at it; also the length of the first stage
+CACHE_BYTES = 2**22  # what components × chunk should fill: measured best between 2 and 4 MB on two cores
+BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
+BLOCK_ELSEWHERE = 256
+NARROW_FROM = 20_000  # rows × components from which the last few lanes of a run deserve a narrower program of their own
+PATIENCE = 60  # steps of SQUAREM after which a run is on a ridge, and L-BFGS takes over
+
+
+def row_bucket(num_rows: int) -> int:
+    """The number of rows a program is compiled for: at most an eighth more, so that files of similar length share programs."""
+    step = max(8, 2 ** (max(num_rows - 1, 1).bit_length() - 4))
+    return -(-num_rows // step) * step
+
+
+def pad_data(x: np.ndarray, weight: np.ndarray, dtype: Any) -> Data:
+    """Rows (d, n) and weights (n,) with invisible rows up to the bucket, on the device."""
+    extra = row_bucket(x.shape[1]) - x.shape[1]
+    return Data(
+        jnp.asarray(np.pad(x, ((0, 0), (0, extra))), dtype),
+        jnp.asarray(np.pad(weight, (0, extra)), dtype),
+    )
+
+
+def stack(trees: list[Any]) -> Any:
+    """Pytrees of equal structure as one, with a new leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def take(tree: Any, index: Any) -> Any:
+    """Some lanes of a stacked pytree."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def pad_components(params: MixtureParams, width: int) -> MixtureParams:
+    """Params (k, ...) with absent components up to `width`: copies of the first one at log-weight −inf."""
+    extra = width - len(params.log_weights)
+
+    def leaf(array):
+        return np.concatenate([array, np.repeat(array[:1], extra, axis=0)])
+
+    log_weights = np.concatenate([params.log_weights, np.full(extra, -np.inf, params.log_weights.dtype)])
+    return MixtureParams(log_weights, jax.tree.map(leaf, params.components))
+
+
+def trim_components(params: MixtureParams, num_components: int) -> MixtureParams:
+    """The first `num_components` of padded params."""
+    return jax.tree.map(lambda leaf: leaf[:num_components], params)
+
+
+@functools.partial(jax.jit, static_argnames=("method", "chunk", "record"))
+def _advance_block(models, states, data, tol, max_steps, num_ticks, *, method, chunk, record):
+    def step(model, state):
+        return method.step(model, state, data, tol, chunked(model.e_step, chunk))
+
+    batched = jax.vmap(step)
+    return advance(lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def _begin_block(models, params, resp, data, *, method):
+    def begin(model, params, resp):
+        weighted = resp * data.weight
+        stats = model.family.expected_stats(params.components, data.x, weighted)
+        if getattr(model.family, "residuals", False):
+            # Moments about a crude point lose digits; about the means that they give, they do not.
+            params = replace(params, components=_with_means(params.components, model.m_step(params, stats).components))
+            stats = model.family.expected_stats(params.components, data.x, weighted)
+        return method.from_stats(model, params, stats)
+
+    return jax.vmap(begin)(models, params, resp)
+
+
+def _with_means(components, better):
+    return replace(components, mean=better.mean)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def _finish_block(models, params, stats, *, method):
+    return jax.vmap(method.from_params)(models, params, stats)
+
+
+@functools.partial(jax.jit, static_argnames=("method", "chunk"))
+def _begin_block_at(models, params, data, *, method, chunk):
+    def begin(model, params):
+        return method.init(model, params, data, chunked(model.e_step, chunk))
+
+    return jax.vmap(begin)(models, params)
+
+
+@pytree
+class Summary:
+    """Sums over the rows at one fit.
+
+    Attributes:
+        log_likelihood: Σ w log p.
+        log_assigned: Σ w log max_k z.
+        sizes: Weight of the rows assigned to each component, shape (k,).
+    """
+
+    log_likelihood: Scalar
+    log_assigned: Scalar
+    sizes: Float[Array, " k"]
+
+
+@functools.partial(jax.jit, static_argnames=("chunk",))
+def _summarise_block(models, params, data, *, chunk):
+    def summarise(model, params):
+        def sums(params, rows):
+            joint = model.log_joint(params, rows.x)
+            log_prob = jax.scipy.special.logsumexp(joint, axis=0)
+            own = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
+            assigned = jnp.max(joint, axis=0) - log_prob
+            return Summary(jnp.sum(rows.weight * log_prob), jnp.sum(rows.weight * assigned), jnp.sum(own * rows.weight, axis=1))
+
+        return chunked(sums, chunk)(params, data)
+
+    return jax.vmap(summarise)(models, params)
+
+
+@jax.jit
+def _posterior_block(models, params, data):
+    def posterior(model, params):
+        joint = model.log_joint(params, data.x)
+        log_prob = jax.scipy.special.logsumexp(joint, axis=0)
+        return log_prob, jnp.exp(joint - log_prob)
+
+    return jax.vmap(posterior)(models, params)
+
+
+def _fill(items: list[Any], size: int) -> list[Any]:
+    """A full block: places left over repeat the first lane, and what comes of them is dropped."""
+    return items + items[:1] * (size - len(items))
+
+
+class Engine:
+    """Runs lanes on one data set: the compiled programs with their shapes settled.
+
+    Args:
+        data: Padded rows on the device, from `pad_data`.
+        num_rows: How many of them are real.
+        width: Components every lane is padded to.
+        tol: In nats of total objective.
+        method: The accelerated EM to run.
+        block: Lanes side by side; by default what suits the device.
+    """
+
+    def __init__(self, data: Data, num_rows: int, width: int, *, tol: float, method: Any = None, block: int | None = None):
+        self.data, self.num_rows, self.width = data, num_rows, width
+        self.method = Squarem() if method is None else method
+        self.finisher = QuasiNewton()
+        self.dtype = data.x.dtype
+        self.tol = np.asarray(tol, self.dtype)
+        self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
+        self.narrow = max(1, self.block // 4) if num_rows * width >= NARROW_FROM else self.block
+        rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
+        self.chunk = min(data.x.shape[1], max(64, rows // 64 * 64))
+
+    def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
+        """States that begin with an M-step on responsibilities, each a function that returns an array (k, n)."""
+        parts = []
+        for first in range(0, len(models), self.block):
+            batch = [make() for make in responsibilities[first : first + self.block]]
+            resp = np.zeros((self.block, self.width, self.data.x.shape[1]), self.dtype)
+            for slot, values in enumerate(batch):
+                resp[slot, : len(values), : self.num_rows] = values
+            if len(batch) < self.block:
+                resp[len(batch) :] = resp[0]
+            some = self._fill(models[first : first + self.block])
+            reference = some[0].family.reference(self.width, self.data.x.shape[0], self.dtype)
+            params = MixtureParams(np.zeros(self.width, self.dtype), reference)
+            stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), params)
+            states = _begin_block(stack(some), stacked, resp, self.data, method=self.method)
+            parts.append(take(jax.device_get(states), slice(len(batch))))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def begin_at(self, models: list[Any], params: list[MixtureParams]) -> Any:
+        """States at given params (k, ...), after one E-step."""
+        parts = []
+        for first in range(0, len(models), self.block):
+            some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
+            padded = stack([pad_components(point, self.width) for point in here])
+            states = _begin_block_at(stack(some), padded, self.data, method=self.method, chunk=self.chunk)
+            parts.append(take(jax.device_get(states), slice(min(self.block, len(models) - first))))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def finish(
+        self,
+        models: list[Any],
+        states: Any,
+        *,
+        max_steps: int,
+        histories: list[list[float]] | None = None,
+        report: Callable[[int], None] | None = None,
+    ) -> Any:
+        """Run lanes to convergence: SQUAREM for its first steps, then, where that is not enough, L-BFGS.
+
+        Arguments and result as for `run`; the result may hold the states of either method, in the fields they share.
+        """
+        before = states
+        states = self.run(models, states, max_steps=min(max_steps, PATIENCE), histories=histories)
+        unfinished = np.flatnonzero(states.status == Status.MAX_STEPS)
+        if max_steps <= PATIENCE or not len(unfinished) or not hasattr(models[0], "complete"):
+            return self.run(models, states, max_steps=max_steps, histories=histories, report=report)
+        if report is not None:
+            report(len(models) - len(unfinished))
+        some = [models[lane] for lane in unfinished]
+        paths = None if histories is None else [histories[lane] for lane in unfinished]
+        late = self._on(some, take(states, unfinished))
+        late = self.run(some, late, max_steps=max_steps, histories=paths, report=report, method=self.finisher)
+        shared = {}
+        for name in ("params", "log_likelihood", "objective", "num_steps", "status"):
+            whole = getattr(states, name)
+            for old, new in zip(jax.tree.leaves(whole), jax.tree.leaves(getattr(late, name)), strict=True):
+                old[unfinished] = new
+            shared[name] = whole
+        return replace(before, **shared)
+
+    def _on(self, models: list[Any], states: Any) -> Any:
+        """States of the finisher that go on from the best points of other states."""
+        parts = []
+        for first in range(0, len(models), self.block):
+            lanes = np.array(self._fill(list(range(first, min(first + self.block, len(models))))))
+            some = stack([models[lane] for lane in lanes])
+            late = _finish_block(some, take(states.params, lanes), take(states.stats, lanes), method=self.finisher)
+            parts.append(take(jax.device_get(late), slice(min(self.block, len(models) - first))))
+        late = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return replace(late, num_steps=states.num_steps)
+
+    def run(
+        self,
+        models: list[Any],
+        states: Any,
+        *,
+        max_steps: int,
+        histories: list[list[float]] | None = None,
+        report: Callable[[int], None] | None = None,
+        method: Any = None,
+    ) -> Any:
+        """Advance lanes until each has converged, failed or taken `max_steps` steps.
+
+        Args:
+            models: One model a lane.
+            states: Their states, stacked; lanes that ended at an earlier `max_steps` go on.
+            max_steps: The most E-steps a lane may have taken in all.
+            histories: Where to append the objective after each step, one list a lane.
+            report: Called with the number of lanes that have just ended.
+            method: The method whose states these are; by default the engine's.
+        Returns:
+            The states, stacked, as NumPy arrays.
+        """
+        states = jax.tree.map(np.array, states)
+        status = states.status
+        status[(status == Status.MAX_STEPS) & (states.num_steps < max_steps)] = Status.RUNNING
+        stacked = stack(models)
+        waiting = list(np.flatnonzero(status == Status.RUNNING)[::-1])
+        active: list[int] = []
+        most = np.asarray(max_steps, np.int32)
+        while waiting or active:
+            while waiting and len(active) < self.block:
+                active.append(waiting.pop())
+            lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
+            block, trace = _advance_block(
+                take(stacked, lanes),
+                take(states, lanes),
+                self.data,
+                self.tol,
+                most,
+                np.asarray(TICKS, np.int32),
+                method=self.method if method is None else method,
+                chunk=self.chunk,
+                record=TICKS,
+            )
+            block, trace = jax.device_get((block, trace))
+            here = np.array(active)
+            before = states.num_steps[here]
+            for whole, part in zip(jax.tree.leaves(states), jax.tree.leaves(block), strict=True):
+                whole[here] = part[: len(here)]
+            if histories is not None:
+                for slot, lane in enumerate(active):
+                    histories[lane].extend(trace[: states.num_steps[lane] - before[slot], slot].tolist())
+            still = [lane for lane in active if status[lane] == Status.RUNNING]
+            if report is not None and len(still) < len(active):
+                report(len(active) - len(still))
+            active = still
+        return states
+
+    def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[Summary]:
+        """What a report needs of each fit, summed over rows."""
+        out = []
+        for first in range(0, len(models), self.block):
+            some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
+            padded = stack([pad_components(point, self.width) for point in here])
+            summary = jax.device_get(_summarise_block(stack(some), padded, self.data, chunk=self.chunk))
+            for slot, point in enumerate(params[first : first + self.block]):
+                one = take(summary, slot)
+                out.append(replace(one, sizes=one.sizes[: len(point.log_weights)]))
+        return out
+
+    def posterior(self, models: list[Any], params: list[MixtureParams]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Log-densities (n,) and responsibilities (k, n) of every row, for each model and its params (k, ...)."""
+        out = []
+        for first in range(0, len(models), self.block):
+            some = self._fill(models[first : first + self.block])
+            here = self._fill(params[first : first + self.block])
+            padded = stack([pad_components(point, self.width) for point in here])
+            log_prob, resp = jax.device_get(_posterior_block(stack(some), padded, self.data))
+            for slot, point in enumerate(params[first : first + self.block]):
+                k = len(point.log_weights)
+                out.append((log_prob[slot, : self.num_rows], resp[slot, :k, : self.num_rows]))
+        return out
+
+    def _fill(self, items: list[Any]) -> list[Any]:
+        return _fill(items, self.block)
