@@ -1,0 +1,100 @@
+"""`fit`: one mixture, by EM from many starts. Imports layers 0 to 2 and problem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import families as family_names
+from . import tabular
+from ._precision import precision
+from .problem import Options, Problem
+from .result import Fit
+from .search import Report
+
+
+def fit(
+    data: Any,
+    family: Any = "VVV",
+    num_components: int = 3,
+    *,
+    start: Any = None,
+    num_restarts: int = 20,
+    num_finalists: int = 5,
+    moves: bool = True,
+    init: str = "portfolio",
+    weights: Any = None,
+    tol: float = 1e-3,
+    max_steps: int = 2000,
+    seed: Any = 0,
+    dtype: Any = "float64",
+    progress: Report | None = None,
+) -> Fit:
+    """Fit one mixture by EM, from many starts at once.
+
+    Args:
+        data: Rows: array-like (n, d) or (n,), or a data frame.
+        family: A name ("VVV", "full", "poisson", …) or a `Family`.
+        num_components: K.
+        start: Responsibilities (n, k), from which EM begins with an M-step, or a params object (`Fit.params`), from which it
+            begins with an E-step. There are then no restarts and no moves, and the stationary point reached may be a saddle.
+        num_restarts: Independent starts.
+        num_finalists: How many of them, the best after a short first stage, are run to convergence.
+        moves: Whether split-and-merge moves then try to improve on the best.
+        init: Kind of start: "portfolio" (a mix), "kmeans++", "ward", "random-rows" or "random-responsibilities".
+        weights: Row weights (n,), real, not negative; an integer weight is a repeated row.
+        tol: Stop when less than this is estimated to be missing from the total log-likelihood, in nats.
+        max_steps: The most E-steps of a run.
+        seed: An int or a JAX key; the same seed gives the same result on the same machine.
+        dtype: "float64" or "float32".
+        progress: Called as runs end with (phase, runs ended, runs in the phase).
+    Returns:
+        The best `Fit` found.
+    Raises:
+        ValueError: for bad values, naming argument, row and column.
+        TypeError: for arguments of the wrong kind.
+        RuntimeError: if every run failed.
+    References:
+        Dempster, Laird & Rubin 1977, JRSS-B 39; moves: Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12.
+
+    Example:
+        >>> import jaxem
+        >>> result = jaxem.fit(jaxem.datasets.load("faithful"), "EEE", 3)
+        >>> round(result.log_likelihood, 2), result.sizes.round().astype(int).tolist()
+        (-1126.32, [134, 97, 41])
+    """
+    options = Options.checked(
+        num_restarts=num_restarts,
+        num_finalists=num_finalists,
+        moves=moves,
+        init=init,
+        tol=tol,
+        max_steps=max_steps,
+        seed=seed,
+        dtype=dtype,
+    )
+    k = tabular.count("num_components", num_components)
+    table = tabular.read(data, weights)
+    family = family_names.resolve([family], _num_features(table, family))
+    if len(family) != 1:
+        raise ValueError(
+            f"fit takes one family, got {len(family)} ({', '.join(f.name for f in family)}); use select to compare them"
+        )
+    with precision(options.dtype):
+        problem = Problem(table, family, [k], options, progress)
+        if not problem.able:
+            raise ValueError(f"num_components is {k}, but the data have only {problem.distinct} distinct rows")
+        problem.search() if start is None else problem.run_from(start)
+        problem.certify()
+        result = problem.fits()[0]
+    if result is None:
+        worst = problem.cells[0].runs[0].status
+        raise RuntimeError(f"all {len(problem.cells[0].runs)} runs failed; of the first: {worst.message}")
+    return result
+
+
+def _num_features(table: tabular.Table, family: Any) -> int:
+    """Columns that a family will see: constant ones are left out where the family is scaled."""
+    counts = isinstance(family, str) and family.lower() == "poisson"
+    if counts or not getattr(family, "standardise", True):
+        return table.x.shape[1]
+    return table.without_constant_columns().x.shape[1]

@@ -1,0 +1,287 @@
+"""From checked data to fits: scale, search, certify, publish. Imports layers 0 to 2, init, lanes, search and result.
+
+A `Problem` is one table in internal units (every column centred and scaled where the families allow it) with the cells to be fitted to
+it. Numbers leave it in the data's own units, and only after the fast kernels' answer has been checked by the accurate ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import init as starts
+from . import tabular, trust
+from ._status import Status
+from .lanes import TICKS, Engine, pad_data, take, trim_components
+from .models.mixture import Mixture, MixtureParams
+from .result import Fit, Params
+from .search import Cell, Report, Run, Search
+
+
+STAGE_WITHOUT_MOVES = 50  # a longer first stage, where no moves will make good what it loses
+PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
+ONE_PROGRAM = 50_000  # rows × components up to which padding costs less than compiling another width
+GIVEN = "given"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to search, checked.
+
+    Attributes:
+        num_restarts: Independent starts for each cell.
+        num_finalists: How many of them are run to convergence.
+        moves: Whether split and merge moves follow.
+        init: Kind of start.
+        tol: In nats of total log-likelihood.
+        max_steps: The most E-steps of a run.
+        seed: Words of the seed.
+        dtype: float64 or float32.
+    """
+
+    num_restarts: int
+    num_finalists: int
+    moves: bool
+    init: str
+    tol: float
+    max_steps: int
+    seed: tuple[int, ...]
+    dtype: Any
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        num_restarts: Any,
+        num_finalists: Any,
+        moves: Any,
+        init: Any,
+        tol: Any,
+        max_steps: Any,
+        seed: Any,
+        dtype: Any,
+    ) -> Options:
+        """Options from what a user gave; every mistake is a sentence."""
+        if init not in starts.KINDS:
+            raise ValueError(f"init must be one of {', '.join(map(repr, starts.KINDS))}, got {init!r}")
+        if not (isinstance(tol, int | float | np.floating) and np.isfinite(tol) and tol > 0):
+            raise ValueError(f"tol must be a positive number of nats, got {tol!r}")
+        if str(np.dtype(dtype)) not in ("float32", "float64"):
+            raise ValueError(f"dtype must be float64 or float32, got {dtype!r}")
+        return cls(
+            tabular.count("num_restarts", num_restarts),
+            tabular.count("num_finalists", num_finalists),
+            bool(moves),
+            init,
+            float(tol),
+            tabular.count("max_steps", max_steps),
+            tabular.seed_words(seed),
+            np.dtype(dtype),
+        )
+
+
+class Problem:
+    """One table in internal units, and the cells to be fitted to it.
+
+    Args:
+        table: Checked data.
+        families: Families of one kind: all standardised, or none.
+        components: Numbers of components.
+        options: How to search.
+        report: Called as runs end, with the phase, how many of its runs have ended, and how many there are.
+    """
+
+    def __init__(
+        self,
+        table: tabular.Table,
+        families: Sequence[Any],
+        components: Sequence[int],
+        options: Options,
+        report: Report | None = None,
+    ):
+        self.options, self.report = options, report
+        self.input_columns = table.columns
+        self.scaled = bool(families[0].standardise)
+        self.table = table = table.without_constant_columns() if self.scaled else table
+        for family in families:
+            family.check(table.x, list(table.columns))
+        self.total = float(table.weight.sum())
+        self.centre, self.scale = np.zeros(table.x.shape[1]), np.ones(table.x.shape[1])
+        if self.scaled:
+            self.centre, self.scale = _moments(table.x, table.weight)
+        self.rows = ((table.x - self.centre) / self.scale).T
+        self.offset = -self.total * float(np.log(self.scale).sum())
+        self.distinct = table.num_distinct()
+        bound = [family.bind(self.rows, table.weight, self.scale, options.dtype) for family in families]
+        self.cells = [Cell(family, k) for family in bound for k in components]
+        self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
+        data = pad_data(self.rows, table.weight, options.dtype)
+        widths = _widths([cell.num_components for cell in self.able], table.num_rows)
+        self.engines = [Engine(data, table.num_rows, width, tol=options.tol) for width in widths]
+
+    def search(self) -> None:
+        """Find the best optimum of every cell."""
+        rows, options = self.rows, self.options
+        if not self.scaled:  # distances between rows need comparable columns, though the family must see the data as they are
+            centre, scale = _moments(rows.T, self.table.weight)
+            rows = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
+        draws = starts.Starts(rows, self.table.weight, options.seed)
+        search = Search(self.engines, draws, self.rows, self.table.weight, self.report)
+        stage = TICKS if options.moves else STAGE_WITHOUT_MOVES
+        effort = {"num_finalists": options.num_finalists, "stage": stage, "max_steps": options.max_steps}
+        search.from_starts(self.able, init=options.init, num_restarts=options.num_restarts, **effort)
+        if options.moves:
+            search.from_moves(self.able, **effort)
+
+    def run_from(self, start: Any) -> None:
+        """One run of the only cell, from responsibilities (n, k) or from params."""
+        cell, engine = self.cells[0], self.engines[0]
+        models = [Mixture(cell.family)]
+        if hasattr(start, "weights"):
+            states = engine.begin_at(models, [self._adopt(start, cell)])
+        else:
+            resp = _responsibilities(start, self.table.num_rows, cell.num_components)
+            states = engine.begin(models, [lambda: resp])
+        states = dataclasses.replace(states, num_plain=np.full_like(states.num_plain, PLAIN_STEPS_FROM_START))
+        run = Run(0, "start", GIVEN, 0, 0, finalist=True)
+        states = engine.finish(models, states, max_steps=self.options.max_steps, histories=[run.history])
+        run.params = trim_components(take(states.params, 0), cell.num_components)
+        run.log_likelihood, run.num_steps = float(states.log_likelihood[0]), int(states.num_steps[0])
+        run.status = Status(int(states.status[0]))
+        one = jax.tree.map(lambda leaf: leaf[None], run.params)
+        run.admissible = bool(cell.family.admissible(one.components, np.exp(one.log_weights) * self.total)[0])
+        cell.runs.append(run)
+        cell.best = run if np.isfinite(run.log_likelihood) else None
+
+    def _adopt(self, start: Any, cell: Cell) -> MixtureParams:
+        """Given params, checked, in internal units."""
+        given = start.asdict() if isinstance(start, Params) else {name: np.asarray(a, float) for name, a in vars(start).items()}
+        reference = cell.family.reference(cell.num_components, len(self.scale), float)
+        wanted = cell.family.publish(reference, self.centre, self.scale)
+        for name, example in {"weights": np.empty(cell.num_components), **wanted}.items():
+            if name not in given or given[name].shape != example.shape:
+                came = f"shape {given[name].shape}" if name in given else "nothing"
+                raise ValueError(f"start: {name} must have shape {example.shape}, got {came}")
+            if not np.isfinite(given[name]).all():
+                raise ValueError(f"start: {name} must be finite")
+        if (given["weights"] <= 0).any():
+            raise ValueError("start: weights must be positive")
+        components = cell.family.adopt({name: given[name] for name in wanted}, self.centre, self.scale)
+        params = MixtureParams(np.log(given["weights"] / given["weights"].sum()), components)
+        return jax.tree.map(lambda leaf: np.asarray(leaf, self.options.dtype), params)
+
+    def certify(self) -> None:
+        """Check every best fit in the accurate form; where the fast form was not safe, finish the run in the accurate one."""
+        for engine in self.engines:
+            found = [(cell, cell.best) for cell in self.able if cell.best is not None and self._home(cell) is engine]
+            doubtful = []
+            for cell, best, summary in self._summaries(engine, found):
+                cell.summary = summary
+                if not abs(summary.log_likelihood - best.log_likelihood) <= self.options.tol / 10:
+                    doubtful.append((cell, best))
+            if not doubtful:
+                continue
+            models = [Mixture(cell.family.with_residuals()) for cell, _ in doubtful]
+            states = engine.begin_at(models, [best.params for _, best in doubtful])
+            states = engine.finish(models, states, max_steps=self.options.max_steps)
+            for slot, (cell, best) in enumerate(doubtful):
+                if np.isfinite(states.log_likelihood[slot]):
+                    best.params = trim_components(take(states.params, slot), cell.num_components)
+                    best.num_steps += int(states.num_steps[slot])
+                    best.status = Status(int(states.status[slot]))
+            for cell, best, summary in self._summaries(engine, doubtful):
+                cell.summary, best.log_likelihood = summary, float(summary.log_likelihood)
+
+    def _summaries(self, engine: Engine, found: list[tuple[Cell, Run]]) -> list[tuple[Cell, Run, Any]]:
+        """What the accurate form says of fits."""
+        models = [Mixture(cell.family.with_residuals()) for cell, _ in found]
+        summaries = engine.summarise(models, [best.params for _, best in found])
+        return [(cell, best, summary) for (cell, best), summary in zip(found, summaries, strict=True)]
+
+    def _home(self, cell: Cell) -> Engine:
+        return next(engine for engine in self.engines if engine.width >= cell.num_components)
+
+    def fits(self) -> list[Fit | None]:
+        """One `Fit` a cell, None where there is none."""
+        return [self._publish(cell, cell.best) if cell.best is not None else None for cell in self.cells]
+
+    def _publish(self, cell: Cell, best: Run) -> Fit:
+        family, summary = cell.family, cell.summary
+        weights = np.exp(np.asarray(best.params.log_weights, float))
+        published = family.publish(best.params.components, self.centre, self.scale)
+        order = np.argsort(-weights, kind="stable")
+        searched = best.kind != GIVEN
+        replicated = cell.replicates() if searched else 0
+        level = trust.level(cell.num_components, replicated, cell.improved, cell.stable) if searched else ""
+        starts_made = [run for run in cell.runs if run.origin == "start" and searched]
+        return Fit(
+            family=family.name,
+            num_components=cell.num_components,
+            params=Params(weights=weights / weights.sum(), **published).take(order),
+            columns=self.table.columns,
+            log_likelihood=float(summary.log_likelihood) + self.offset,
+            num_params=cell.num_components - 1 + family.num_params(cell.num_components, len(self.scale)),
+            num_rows=self.total,
+            status=best.status,
+            num_steps=best.num_steps,
+            history=np.asarray(best.history, float) + self.offset,
+            sizes=np.asarray(summary.sizes, float)[order],
+            log_assigned=float(summary.log_assigned),
+            num_restarts=len(starts_made),
+            num_finalists=sum(run.finalist for run in starts_made),
+            replicated=replicated,
+            improved=cell.improved,
+            stable=cell.stable,
+            num_failed=sum(run.status.failed for run in cell.runs),
+            spurious=not best.admissible,
+            trust=trust.LOW if level and not best.admissible else level,
+            warnings=tuple(self._warnings(cell, best)),
+            input_columns=self.input_columns,
+        )
+
+    def _warnings(self, cell: Cell, best: Run) -> list[str]:
+        said = list(self.table.warnings)
+        label = f"{cell.family.name} with K = {cell.num_components}"
+        if best.status != Status.CONVERGED:
+            said.append(f"{label}: {best.status.message}.")
+        if not best.admissible:
+            said.append(
+                f"{label}: a component is next to singular or rests on too few rows, as in every run found; "
+                "the likelihood of such a fit is not to be trusted, and it is never chosen."
+            )
+        return said
+
+
+def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every column of x (n, d)."""
+    mean = weight @ x / weight.sum()
+    return mean, np.sqrt(weight @ (x - mean) ** 2 / weight.sum())
+
+
+def _widths(components: list[int], num_rows: int) -> list[int]:
+    """The padded numbers of components to compile for: one for small data, else the largest, its half, its quarter and so on."""
+    if not components:
+        return []
+    widths = [max(components)]
+    while num_rows * widths[0] > ONE_PROGRAM and widths[0] > 4:
+        widths.insert(0, -(-widths[0] // 2))
+    return [width for below, width in zip([0, *widths], widths, strict=False) if any(below < k <= width for k in components)]
+
+
+def _responsibilities(start: Any, num_rows: int, num_components: int) -> np.ndarray:
+    """A given start, checked, as (k, n)."""
+    resp = np.asarray(start, dtype=np.float64)
+    shape = (num_rows, num_components)
+    if resp.shape != shape:
+        raise ValueError(f"start must be responsibilities of shape {shape} or a params object, got shape {resp.shape}")
+    bad = np.flatnonzero(~np.isfinite(resp).all(1) | (resp < 0).any(1) | (np.abs(resp.sum(1) - 1) > 1e-6))
+    if len(bad):
+        row = bad[0]
+        raise ValueError(
+            f"start: responsibilities must be probabilities that sum to 1 in every row, and row {row + 1} is {resp[row]}"
+        )
+    return resp.T

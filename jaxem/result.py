@@ -1,0 +1,241 @@
+"""What a fit is to its user: NumPy numbers in the data's own units, never the data. Imports layers 0 to 2, tabular and criteria."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import _storage, criteria, families, tabular
+from ._precision import precision
+from ._status import Status
+from .lanes import row_bucket
+
+
+FILE_VERSION = 1
+
+
+class Params:
+    """Parameters by name, as NumPy arrays with the component axis first.
+
+    Attributes:
+        weights: Mixing weights, shape (k,).
+        means: Gaussian families: shape (k, d), in the data's units.
+        covariances: Gaussian families: shape (k, d, d), whatever the structure.
+        rates: Poisson: shape (k, d).
+
+    Example:
+        >>> Params(weights=[0.5, 0.5], rates=[[1.0], [4.0]]).rates.shape
+        (2, 1)
+    """
+
+    def __init__(self, *, weights: Any, **arrays: Any):
+        self.weights = np.asarray(weights, dtype=np.float64)
+        for name, array in arrays.items():
+            setattr(self, name, np.asarray(array, dtype=np.float64))
+
+    def asdict(self) -> dict[str, np.ndarray]:
+        """The arrays by name, weights first."""
+        return dict(vars(self))
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={array.shape}" for name, array in self.asdict().items())
+        return f"Params({inside})"
+
+    def take(self, order: np.ndarray) -> Params:
+        """The same parameters with components in another order, or some of them."""
+        return Params(**{name: array[order] for name, array in self.asdict().items()})
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Fit:
+    """One fitted mixture. Components are ordered by decreasing weight; everything is in the data's own units.
+
+    Attributes:
+        family: Name of the family.
+        num_components: K.
+        params: `Params`.
+        columns: Names of the columns used.
+        log_likelihood: ℓ at `params`, in nats, summed over rows.
+        num_params: Free parameters.
+        num_rows: Rows, or their total weight.
+        status: How the run ended, a `Status`.
+        num_steps: E-steps of the run.
+        history: The best log-likelihood after each step, shape (num_steps,).
+        sizes: Rows (or weight) assigned to each component, shape (k,).
+        log_assigned: Σ w log max_k z, for ICL.
+        num_restarts: Independent starts made.
+        num_finalists: How many of them were run to convergence.
+        replicated: How many of these ended in this optimum.
+        improved: Whether moves (split, merge) raised the log-likelihood above that of all starts.
+        stable: Whether the last round of moves found nothing better; None if none was made.
+        num_failed: Runs that collapsed or failed otherwise.
+        spurious: Whether a component is next to singular: such a fit is never chosen by itself.
+        trust: "high", "fair" or "low": how likely a better optimum is to exist; "" for a fit from one given start.
+        warnings: Sentences.
+        input_columns: Names of all columns that were given, constant ones included.
+    """
+
+    family: str
+    num_components: int
+    params: Params
+    columns: tuple[str, ...]
+    log_likelihood: float
+    num_params: int
+    num_rows: float
+    status: Status
+    num_steps: int
+    history: np.ndarray
+    sizes: np.ndarray
+    log_assigned: float
+    num_restarts: int = 0
+    num_finalists: int = 0
+    replicated: int = 0
+    improved: bool = False
+    stable: bool | None = None
+    num_failed: int = 0
+    spurious: bool = False
+    trust: str = ""
+    warnings: tuple[str, ...] = ()
+    input_columns: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Whether less than tol is estimated to be missing from the log-likelihood."""
+        return self.status == Status.CONVERGED
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion; lower is better."""
+        return criteria.aic(self.log_likelihood, self.num_params)
+
+    @property
+    def bic(self) -> float:
+        """The Bayesian information criterion; lower is better (minus mclust's)."""
+        return criteria.bic(self.log_likelihood, self.num_params, self.num_rows)
+
+    @property
+    def icl(self) -> float:
+        """The integrated completed likelihood; lower is better."""
+        return criteria.icl(self.log_likelihood, self.num_params, self.num_rows, self.log_assigned)
+
+    def __repr__(self) -> str:
+        return (
+            f"Fit({self.family}, num_components={self.num_components}, log_likelihood={self.log_likelihood:.4f}, "
+            f"bic={self.bic:.4f}, status={self.status.name.lower()})"
+        )
+
+    def predict(self, x: Any) -> np.ndarray:
+        """The most probable component of each row.
+
+        Args:
+            x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns.
+        Returns:
+            Component numbers, shape (n,), 0 for the largest component.
+        """
+        return self._log_joint(x).argmax(axis=1)
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Responsibilities: the probability of each component given the row, shape (n, k); rows sum to 1."""
+        joint = self._log_joint(x)
+        joint -= joint.max(axis=1, keepdims=True)
+        resp = np.exp(joint)
+        return resp / resp.sum(axis=1, keepdims=True)
+
+    def log_prob(self, x: Any) -> np.ndarray:
+        """Log-density of each row under the mixture, in nats, shape (n,)."""
+        joint = self._log_joint(x)
+        top = joint.max(axis=1)
+        return top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
+
+    def sample(self, n: int, seed: Any = 0) -> np.ndarray:
+        """New rows drawn from the mixture, shape (n, d).
+
+        Args:
+            n: How many.
+            seed: An int or a JAX key; the same seed gives the same rows.
+        """
+        n = tabular.count("n", n)
+        rng = np.random.default_rng(tabular.seed_words(seed))
+        weights = self.params.weights / self.params.weights.sum()
+        labels = rng.choice(self.num_components, n, p=weights)
+        with precision(np.float64):
+            key = jax.random.key(int(rng.integers(2**31)))
+            family, components = self._components()
+            return np.asarray(family.sample(key, components, labels), dtype=np.float64).T
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fit as `.npz` (arrays and a JSON header, no pickle), whole or not at all; `jaxem.load` reads it."""
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        arrays = {f"params.{name}": array for name, array in plain.pop("params").asdict().items()}
+        arrays |= {name: plain.pop(name) for name in ("history", "sizes")}
+        header = {"format": "jaxem.Fit", "version": FILE_VERSION, "fit": plain | {"status": self.status.name}}
+        _storage.write_arrays(path, header, arrays)
+
+    def _components(self) -> tuple[Any, Any]:
+        """The family in its accurate form, and its params in the data's units."""
+        d = len(self.columns)
+        family = families.resolve(self.family, d)[0].with_residuals()
+        published = {name: array for name, array in self.params.asdict().items() if name != "weights"}
+        return family, family.adopt(published, np.zeros(d), np.ones(d))
+
+    def _rows(self, x: Any) -> np.ndarray:
+        """Rows (n, d) of the fit's columns, from a frame by name and from an array by position."""
+        names = self.input_columns or self.columns
+        if hasattr(x, "columns") and hasattr(x, "__getitem__"):
+            lacking = [name for name in self.columns if name not in [str(column) for column in x.columns]]
+            if lacking:
+                raise ValueError(
+                    f"the fit uses column {lacking[0]!r}, which these data lack; they have {list(map(str, x.columns))}"
+                )
+            x = x[[column for column in x.columns if str(column) in self.columns]]
+            names = tuple(str(column) for column in x.columns)
+        values = tabular.read(x).x
+        if values.shape[1] == len(self.columns) != len(names):
+            return values
+        if values.shape[1] != len(names):
+            raise ValueError(
+                f"the fit has {len(self.columns)} columns {list(self.columns)}, but these data have {values.shape[1]}"
+            )
+        return values[:, [names.index(name) for name in self.columns]]
+
+    def _log_joint(self, x: Any) -> np.ndarray:
+        """log p(row, component), shape (n, k), float64."""
+        rows = self._rows(x)
+        family, components = self._components()
+        padded = np.pad(rows, ((0, row_bucket(len(rows)) - len(rows)), (0, 0)), mode="edge")
+        with precision(np.float64):
+            log_prob = np.asarray(_log_prob(family, components, padded.T))
+        with np.errstate(divide="ignore"):
+            return log_prob[:, : len(rows)].T + np.log(self.params.weights)
+
+
+@jax.jit
+def _log_prob(family: Any, components: Any, x: Any) -> Any:
+    return family.log_prob(components, x)
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Read a fit that `Fit.save` wrote.
+
+    Args:
+        path: The `.npz` file.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version.
+    """
+    header, arrays = _storage.read_arrays(path, "a saved jaxem fit")
+    if header.get("format") != "jaxem.Fit":
+        raise ValueError(f"{os.fspath(path)} is not a saved jaxem fit")
+    if header["version"] > FILE_VERSION:
+        raise ValueError(
+            f"{os.fspath(path)} was written by a newer jaxem (file version {header['version']}); upgrade jaxem to read it"
+        )
+    fields = header["fit"]
+    params = Params(**{name.removeprefix("params."): array for name, array in arrays.items() if name.startswith("params.")})
+    lists = {name: tuple(fields[name]) for name in ("columns", "warnings", "input_columns")}
+    rest = {"status": Status[fields["status"]], "params": params, "history": arrays["history"], "sizes": arrays["sizes"]}
+    return Fit(**fields | lists | rest)

@@ -1,0 +1,301 @@
+"""`select`: every family with every number of components, and the choice among them. Imports layers 0 to 3."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _storage, criteria, tabular
+from .. import families as family_names
+from .._precision import precision
+from .._status import Status
+from .._version import __version__
+from ..problem import Options, Problem
+from ..result import Fit
+from ..search import Report
+from . import report as sentences
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Selection:
+    """The outcome of `select`: every fit, the choice, and how far it can be trusted. It holds no data.
+
+    Attributes:
+        fits: Every `Fit` by (family, num_components); cells without one are missing here and explained in `table`.
+        table: A data frame with one row a (family, num_components).
+        runs: A data frame with one row a run, failed ones included.
+        criterion: What was minimised: "aic", "bic" or "icl".
+        warnings: Sentences about the data and the fits.
+        trust_report: Sentences: how far to trust the choice.
+        num_rows: Rows, or their total weight.
+        columns: Names of the columns used.
+        seed: Words of the seed.
+    """
+
+    fits: dict[tuple[str, int], Fit]
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    criterion: str
+    warnings: tuple[str, ...]
+    trust_report: tuple[str, ...]
+    num_rows: float
+    columns: tuple[str, ...]
+    seed: tuple[int, ...]
+
+    @property
+    def best(self) -> Fit:
+        """The chosen fit: the lowest criterion among fits that are not spurious.
+
+        Raises:
+            RuntimeError: if there is none.
+        """
+        return self.best_by(self.criterion)
+
+    def best_by(self, criterion: str) -> Fit:
+        """The fit that another criterion chooses.
+
+        Args:
+            criterion: "aic", "bic" or "icl".
+        Raises:
+            ValueError: for an unknown criterion.
+            RuntimeError: if no fit can be chosen.
+        """
+        ranking = self.ranking(criterion)
+        if not ranking:
+            reasons = "; ".join(sorted(set(self.table["status"])))
+            raise RuntimeError(f"no fit can be chosen ({reasons}); allow fewer components or shared covariances")
+        return ranking[0]
+
+    def ranking(self, criterion: str | None = None) -> list[Fit]:
+        """All fits that can be chosen, best first."""
+        criterion = check_criterion(self.criterion if criterion is None else criterion)
+        able = [fit for fit in self.fits.values() if not fit.spurious and not fit.status.failed]
+        return sorted(able, key=lambda fit: getattr(fit, criterion))
+
+    def __getitem__(self, key: tuple[str, int]) -> Fit:
+        """The fit of one (family, num_components).
+
+        Raises:
+            KeyError: if it was not asked for or has no fit, with the reason.
+        """
+        if key in self.fits:
+            return self.fits[key]
+        rows = self.table[(self.table["family"] == key[0]) & (self.table["num_components"] == key[1])]
+        why = (
+            f"it has no fit: {rows['status'].iloc[0]}" if len(rows) else f"there are {sorted({name for name, _ in self.fits})}"
+        )
+        raise KeyError(f"no fit for {key!r}; {why}")
+
+    def __repr__(self) -> str:
+        best = self.best
+        value = getattr(best, self.criterion)
+        return f"Selection(best={best.family!r}, num_components={best.num_components}, {self.criterion}={value:.4f})"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the criterion by number of components and family; see `jaxem.plot.criteria`."""
+        from ..plot import criteria as draw
+
+        return draw(self, ax=ax)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, as `to_json` writes them."""
+        best = self.best
+        numbers = {name: getattr(best, name) for name in ("log_likelihood", "num_params", *criteria.NAMES)}
+        return {
+            "best": {
+                "family": best.family,
+                "num_components": best.num_components,
+                **numbers,
+                "status": best.status.name.lower(),
+                "trust": best.trust,
+                "params": {name: array.tolist() for name, array in best.params.asdict().items()},
+                "sizes": best.sizes.tolist(),
+            },
+            "criterion": self.criterion,
+            "table": [_plain(row) for row in self.table.to_dict(orient="records")],
+            "trust_report": list(self.trust_report),
+            "warnings": list(self.warnings),
+            "data": {"num_rows": self.num_rows, "columns": list(self.columns)},
+            "seed": self.seed[0] if len(self.seed) == 1 else list(self.seed),
+            "version": __version__,
+        }
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The selection as JSON text; written to `path` too, whole or not at all, if one is given."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        if path is not None:
+            _storage.write_text(path, text + "\n")
+        return text
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    """A row of JSON values: what is not finite or not known is null."""
+    out = {}
+    for name, value in row.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        out[name] = None if value is None or (isinstance(value, float) and not np.isfinite(value)) else value
+    return out
+
+
+def check_criterion(criterion: str) -> str:
+    """The name of a criterion.
+
+    Raises:
+        ValueError: if it is unknown.
+    """
+    if criterion not in criteria.NAMES:
+        raise ValueError(f"criterion must be one of {', '.join(map(repr, criteria.NAMES))}, got {criterion!r}")
+    return criterion
+
+
+def select(
+    data: Any,
+    families: Any = "gaussian",
+    num_components: Iterable[int] | int = range(1, 10),
+    *,
+    criterion: str = "bic",
+    num_restarts: int = 20,
+    num_finalists: int = 5,
+    moves: bool = True,
+    init: str = "portfolio",
+    weights: Any = None,
+    tol: float = 1e-3,
+    max_steps: int = 2000,
+    seed: Any = 0,
+    dtype: Any = "float64",
+    progress: Report | None = None,
+) -> Selection:
+    """Choose the family and the number of components: all restarts of all of them at once.
+
+    Args:
+        data: Rows: array-like (n, d) or (n,), or a data frame.
+        families: A name, a `Family` or a list. "gaussian" is every covariance structure; structures go by mclust's codes ("VVV") or
+            scikit-learn's ("full"); "poisson" is for counts.
+        num_components: The numbers of components to try.
+        criterion: What to minimise: "aic", "bic" or "icl". Lower is better (mclust's signs are the opposite).
+        num_restarts: Independent starts for each (family, K).
+        num_finalists: How many of them, the best after a short first stage, are run to convergence.
+        moves: Whether moves along the path of K follow: the best of K − 1 split, the best of K + 1 merged, both at K.
+        init: Kind of start: "portfolio" (a mix), "kmeans++", "ward", "random-rows" or "random-responsibilities".
+        weights: Row weights (n,), real, not negative; an integer weight is a repeated row.
+        tol: Stop a run when less than this is estimated to be missing from its total log-likelihood, in nats.
+        max_steps: The most E-steps of a run.
+        seed: An int or a JAX key; the same seed gives the same result on the same machine.
+        dtype: "float64" or "float32".
+        progress: Called as runs end with (phase, runs ended, runs in the phase).
+    Returns:
+        A `Selection`. Cells with more components than distinct rows, and cells in which every run failed, have a row that says so.
+    Raises:
+        ValueError: for bad values, naming argument, row and column.
+        TypeError: for arguments of the wrong kind.
+
+    Example:
+        >>> import jaxem
+        >>> sel = jaxem.select(jaxem.datasets.load("faithful"), ["EEE", "VVV"], range(1, 5))
+        >>> sel.best.family, sel.best.num_components
+        ('EEE', 3)
+    """
+    check_criterion(criterion)
+    options = Options.checked(
+        num_restarts=num_restarts,
+        num_finalists=num_finalists,
+        moves=moves,
+        init=init,
+        tol=tol,
+        max_steps=max_steps,
+        seed=seed,
+        dtype=dtype,
+    )
+    components = _components(num_components)
+    table = tabular.read(data, weights)
+    problems = []
+    with precision(options.dtype):
+        for group in _groups(families, table):
+            problem = Problem(table, group, components, options, progress)
+            problem.search()
+            problem.certify()
+            problems.append(problem)
+        cells = [(cell, fit) for problem in problems for cell, fit in zip(problem.cells, problem.fits(), strict=True)]
+    return _selection(cells, problems, criterion, options)
+
+
+def _components(num_components: Iterable[int] | int) -> list[int]:
+    """Distinct numbers of components, in order."""
+    values = [num_components] if isinstance(num_components, int | np.integer) else list(num_components)
+    if not values:
+        raise ValueError("num_components must hold at least one number, got none")
+    return sorted({tabular.count("num_components", value) for value in values})
+
+
+def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
+    """Families that share a problem: those of one class, so that they run in one program."""
+    scaled = table.without_constant_columns if np.ptp(table.x, axis=0).any() else lambda: table
+    groups: dict[type, list[Any]] = {}
+    for family in family_names.resolve(families, scaled().x.shape[1]):
+        groups.setdefault(type(family), []).append(family)
+    return list(groups.values())
+
+
+def _selection(cells: list[tuple[Any, Fit | None]], problems: list[Problem], criterion: str, options: Options) -> Selection:
+    import pandas as pd
+
+    fits = {(cell.family.name, cell.num_components): fit for cell, fit in cells if fit is not None}
+    rows = [_table_row(cell, fit, problems) for cell, fit in cells]
+    runs = [
+        {
+            "family": cell.family.name,
+            "num_components": cell.num_components,
+            "origin": run.origin,
+            "start": run.kind,
+            "restart": run.restart,
+            "round": run.round,
+            "seed": options.seed[0] if len(options.seed) == 1 else str(options.seed),
+            "log_likelihood": run.log_likelihood + problem.offset,
+            "num_steps": run.num_steps,
+            "status": run.status.name.lower(),
+            "finalist": run.finalist,
+            "spurious": not run.admissible,
+        }
+        for problem in problems
+        for cell in problem.cells
+        for run in cell.runs
+    ]
+    selection = Selection(
+        fits=fits,
+        table=pd.DataFrame(rows),
+        runs=pd.DataFrame(runs),
+        criterion=criterion,
+        warnings=(),
+        trust_report=(),
+        num_rows=problems[0].total,
+        columns=problems[0].table.columns,
+        seed=options.seed,
+    )
+    return dataclasses.replace(
+        selection, warnings=sentences.warnings(selection, problems), trust_report=sentences.trust(selection)
+    )
+
+
+def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str, Any]:
+    row: dict[str, Any] = {"family": cell.family.name, "num_components": cell.num_components}
+    if fit is not None:
+        names = ("log_likelihood", "num_params", *criteria.NAMES)
+        more = ("num_steps", "replicated", "improved", "stable", "trust", "spurious", "num_failed")
+        row |= {name: getattr(fit, name) for name in names} | {"status": fit.status.name.lower()}
+        return row | {name: getattr(fit, name) for name in more}
+    features = len(problems[0].scale)
+    count = cell.num_components - 1 + cell.family.num_params(cell.num_components, features)
+    none = dict.fromkeys(("log_likelihood", "num_params", *criteria.NAMES), np.nan) | {"num_params": count}
+    failed = [run.status for run in cell.runs]
+    status = max(set(failed), key=failed.count).name.lower() if failed else "too few distinct rows"
+    rest = {"num_steps": 0, "replicated": 0, "improved": False, "stable": None, "trust": "", "spurious": False}
+    return row | none | {"status": status} | rest | {"num_failed": sum(s.failed for s in failed if isinstance(s, Status))}

@@ -1,0 +1,109 @@
+"""What a selection says of itself, in sentences. Imports layers 0 to 3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import trust as levels
+from .._status import Status
+
+
+if TYPE_CHECKING:
+    from ..result import Fit
+    from .path import Selection
+
+
+TINY = 2.0  # a component with fewer than this many times the rows its covariance needs is worth a sentence
+
+
+def evidence(gap: float) -> str:
+    """What a difference of BIC is worth (Kass & Raftery 1995, JASA 90, sec. 3.2: twice the log Bayes factor)."""
+    if gap < 2:
+        return "no evidence worth mentioning"
+    if gap < 6:
+        return "positive evidence"
+    return "strong evidence, not decisive" if gap < 10 else "very strong evidence"
+
+
+def trust(selection: Selection) -> tuple[str, ...]:
+    """How far to trust the choice: the optimum, the lead over the runner-up, the runs that failed, the components."""
+    ranking = selection.ranking()
+    if not ranking:
+        return ()
+    best = ranking[0]
+    said = [levels.sentence(best.trust, best.num_components, best.replicated, best.num_finalists, best.improved, best.stable)]
+    said += _runner_up(selection.criterion, ranking)
+    said += _elsewhere(selection.criterion, ranking)
+    said += _failures(selection)
+    said += _tiny(best)
+    return tuple(said)
+
+
+def _name(fit: Fit) -> str:
+    return f"{fit.family} with K = {fit.num_components}"
+
+
+def _runner_up(criterion: str, ranking: list[Fit]) -> list[str]:
+    if len(ranking) < 2:
+        return []
+    gap = getattr(ranking[1], criterion) - getattr(ranking[0], criterion)
+    worth = f": {evidence(gap)}" if criterion == "bic" else ""
+    return [f"The runner-up, {_name(ranking[1])}, is {gap:.1f} {criterion.upper()} behind{worth}."]
+
+
+def _elsewhere(criterion: str, ranking: list[Fit]) -> list[str]:
+    """Cells with little trust that a better optimum could carry past the winner."""
+    best = getattr(ranking[0], criterion)
+    near = [fit for fit in ranking[1:] if fit.trust == levels.LOW and getattr(fit, criterion) - best < 10]
+    if not near:
+        return []
+    names = ", ".join(_name(fit) for fit in near[:3]) + (" and others" if len(near) > 3 else "")
+    return [f"Close behind and of low trust themselves: {names}; a better optimum there could change the choice."]
+
+
+def _failures(selection: Selection) -> list[str]:
+    runs = selection.runs
+    if not len(runs):
+        return []
+    failed = runs[runs["status"].isin([status.name.lower() for status in Status if status.failed])]
+    if not len(failed):
+        return [f"None of the {len(runs):,} runs failed."]
+    kinds = failed["status"].value_counts()
+    what = ", ".join(f"{count:,} {name}" for name, count in kinds.items())
+    cells = failed.groupby(["family", "num_components"]).size().sort_values(ascending=False)
+    where = ", ".join(f"{family} K = {k}" for family, k in cells.index[:3]) + (", …" if len(cells) > 3 else "")
+    return [f"Of {len(runs):,} runs, {what} (most in {where}); they were set aside."]
+
+
+def _tiny(fit: Fit) -> list[str]:
+    smallest = float(fit.sizes.min())
+    if fit.spurious or fit.num_components == 1 or smallest >= TINY * (len(fit.columns) + 1):
+        return []
+    return [f"The smallest cluster of the choice has only {smallest:g} rows: look at them before you believe in it."]
+
+
+def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
+    """What the user must know of the data and the fits, once each."""
+    said = list(dict.fromkeys(sentence for problem in problems for sentence in problem.table.warnings))
+    for problem in problems:
+        short = [cell.num_components for cell in problem.cells if cell.num_components > problem.distinct]
+        if short:
+            said.append(f"K = {min(short)} and more were left out: the data have only {problem.distinct} distinct rows.")
+    ranking = selection.ranking()
+    if not ranking:
+        said.append("No fit can be chosen: every run of every cell failed or is next to singular.")
+        return tuple(said)
+    best = ranking[0]
+    said += [sentence for sentence in best.warnings if sentence not in said]
+    tempting = [
+        fit
+        for fit in selection.fits.values()
+        if fit.spurious and getattr(fit, selection.criterion) < getattr(best, selection.criterion)
+    ]
+    if tempting:
+        names = ", ".join(_name(fit) for fit in tempting[:4]) + (" and others" if len(tempting) > 4 else "")
+        said.append(f"{names} would have won, but rest on next to singular components and were left out of the choice.")
+    tried = sorted({fit.num_components for fit in selection.fits.values()})
+    if len(tried) > 1 and best.num_components == tried[-1]:
+        said.append(f"The largest number of components tried, {tried[-1]}, was chosen: try more.")
+    return tuple(said)

@@ -1,0 +1,173 @@
+"""From what a user has to rows of numbers: checks at the host boundary, each with a sentence. Imports NumPy only; pandas if it is given.
+
+All that can be wrong with data is found here, before anything is compiled, and named by row (counted from 1) and column.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Checked data.
+
+    Attributes:
+        x: Rows, shape (n, d), float64, finite.
+        weight: Row weights, shape (n,), not negative, some positive.
+        columns: Names of the columns.
+        warnings: Sentences about what was set aside.
+    """
+
+    x: np.ndarray
+    weight: np.ndarray
+    columns: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows, including those of weight 0."""
+        return self.x.shape[0]
+
+    def num_distinct(self) -> int:
+        """Distinct rows of positive weight."""
+        return len(np.unique(self.x[self.weight > 0], axis=0))
+
+    def without_constant_columns(self) -> Table:
+        """The same table without columns that hold one value only, and with a warning for each.
+
+        Raises:
+            ValueError: if no column is left.
+        """
+        seen = self.x[self.weight > 0]
+        constant = (seen == seen[0]).all(0)
+        if not constant.any():
+            return self
+        names = [name for name, same in zip(self.columns, constant, strict=True) if same]
+        if constant.all():
+            raise ValueError(f"every column is constant ({', '.join(names)}): there is nothing to cluster")
+        said = tuple(f"Column {name!r} is constant and was left out." for name in names)
+        kept = tuple(name for name, same in zip(self.columns, constant, strict=True) if not same)
+        return Table(self.x[:, ~constant], self.weight, kept, (*self.warnings, *said))
+
+
+def read(data: Any, weights: Any = None, *, missing: bool = False) -> Table:
+    """Check data and weights.
+
+    Args:
+        data: Array-like (n, d) or (n,), or a data frame (pandas, polars, anything with `__dataframe__`).
+        weights: Array-like (n,) of real weights, or None for ones.
+        missing: Whether NaN is a missing cell rather than an error.
+    Raises:
+        ValueError: naming what was expected, what came, and where.
+        TypeError: if the data are not numbers.
+    """
+    values, columns = _columns(data)
+    if values.ndim != 2:
+        raise ValueError(f"data must have shape (n, d) or (n,), got shape {values.shape}")
+    n, d = values.shape
+    if n == 0 or d == 0:
+        raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
+    _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; remove it or replace it by a missing cell")
+    if not missing:
+        _refuse(np.isnan(values), values, columns, "is missing; this family needs complete rows: drop or fill it")
+    return Table(values, _weights(weights, n), columns)
+
+
+def _refuse(bad: np.ndarray, values: np.ndarray, columns: tuple[str, ...], why: str) -> None:
+    where = np.argwhere(bad)
+    if len(where):
+        row, column = where[0]
+        more = f" ({len(where)} such cells in all)" if len(where) > 1 else ""
+        raise ValueError(f"row {row + 1}, column {columns[column]!r} {why}{more}")
+
+
+def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Values (n, d) in float64 and names of the columns."""
+    if hasattr(data, "to_frame") and hasattr(data, "name") and not hasattr(data, "columns"):
+        data = data.to_frame()  # a pandas or polars Series
+    if hasattr(data, "columns") and hasattr(data, "__getitem__"):
+        names = [str(name) for name in data.columns]
+        series = [np.asarray(data[name]) for name in data.columns]
+    elif hasattr(data, "__dataframe__"):
+        import pandas as pd
+
+        frame = pd.api.interchange.from_dataframe(data)
+        names, series = [str(name) for name in frame.columns], [np.asarray(frame[name]) for name in frame.columns]
+    else:
+        array = np.asarray(data)
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.ndim != 2:
+            raise ValueError(f"data must have shape (n, d) or (n,), got shape {array.shape}")
+        names, series = [f"x{j + 1}" for j in range(array.shape[1])], list(array.T)
+    if not series:
+        raise ValueError("data must have at least one column")
+    numbers = [_numbers(name, values) for name, values in zip(names, series, strict=True)]
+    return np.stack(numbers, axis=1), tuple(names)
+
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    try:
+        if np.iscomplexobj(values) or values.dtype.kind in "mM":
+            raise TypeError
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        example = next((value for value in values.tolist() if not isinstance(value, int | float)), values.dtype)
+        raise TypeError(
+            f"column {name!r} is not numeric (it holds {example!r}); leave it out or encode it as numbers"
+        ) from None
+
+
+def _weights(weights: Any, num_rows: int) -> np.ndarray:
+    if weights is None:
+        return np.ones(num_rows)
+    weight = np.asarray(weights, dtype=np.float64)
+    if weight.shape != (num_rows,):
+        raise ValueError(f"weights must have one entry for each of the {num_rows} rows, got shape {weight.shape}")
+    bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))
+    if len(bad):
+        raise ValueError(f"weights must be finite and not negative, but the weight of row {bad[0] + 1} is {weight[bad[0]]:g}")
+    if not weight.any():
+        raise ValueError("weights must not all be zero")
+    return weight
+
+
+def seed_words(seed: Any) -> tuple[int, ...]:
+    """The words of a seed: of an int, or of a JAX key.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if it is negative.
+    """
+    if isinstance(seed, bool):
+        raise TypeError(f"seed must be an int or a JAX key, got {seed}")
+    if isinstance(seed, int | np.integer):
+        if seed < 0:
+            raise ValueError(f"seed must not be negative, got {seed}")
+        return (int(seed),)
+    import jax
+    import jax.numpy as jnp
+
+    try:
+        words = jax.random.key_data(seed) if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else seed
+        return tuple(int(word) for word in np.asarray(words, dtype=np.uint32).ravel())
+    except (AttributeError, TypeError, ValueError):
+        raise TypeError(f"seed must be an int or a JAX key, got {type(seed).__name__}") from None
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`.
+
+    Raises:
+        TypeError: if it is not a whole number.
+        ValueError: if it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
