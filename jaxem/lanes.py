@@ -31,8 +31,8 @@ TICKS = 20  # steps a block takes before the host looks at it; also the length o
 CACHE_BYTES = 2**22  # what components × chunk should fill: measured best between 2 and 4 MB on two cores
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
-NARROW_FROM = 20_000  # rows × components from which the last few lanes of a run deserve a narrower program of their own
-PATIENCE = 60  # steps of SQUAREM after which a run is on a ridge, and L-BFGS takes over
+LARGE = 20_000  # rows × components from which it pays to compile more programs: a narrow one for the last lanes, one to finish
+PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
 
 
 def row_bucket(num_rows: int) -> int:
@@ -76,13 +76,18 @@ def trim_components(params: MixtureParams, num_components: int) -> MixtureParams
     return jax.tree.map(lambda leaf: leaf[:num_components], params)
 
 
-@functools.partial(jax.jit, static_argnames=("method", "chunk", "record"))
-def _advance_block(models, states, data, tol, max_steps, num_ticks, *, method, chunk, record):
+def _advance(models, states, data, tol, max_steps, num_ticks, *, method, chunk, record):
     def step(model, state):
         return method.step(model, state, data, tol, chunked(model.e_step, chunk))
 
     batched = jax.vmap(step)
     return advance(lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record)
+
+
+_STATIC = ("method", "chunk", "record")
+_advance_block = jax.jit(_advance, static_argnames=_STATIC)
+# Half the time to compile and, where arrays are small, no slower to run.
+_advance_small_block = jax.jit(_advance, static_argnames=_STATIC, compiler_options={"xla_cpu_use_fusion_emitters": False})
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
@@ -180,7 +185,10 @@ class Engine:
         self.dtype = data.x.dtype
         self.tol = np.asarray(tol, self.dtype)
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
-        self.narrow = max(1, self.block // 4) if num_rows * width >= NARROW_FROM else self.block
+        self.large = num_rows * width >= LARGE
+        self.narrow = max(1, self.block // 4) if self.large else self.block
+        on_cpu = jax.default_backend() == "cpu"
+        self._advance = _advance_small_block if on_cpu and not self.large else _advance_block
         rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
         self.chunk = min(data.x.shape[1], max(64, rows // 64 * 64))
 
@@ -221,17 +229,19 @@ class Engine:
         histories: list[list[float]] | None = None,
         report: Callable[[int], None] | None = None,
     ) -> Any:
-        """Run lanes to convergence: SQUAREM for its first steps, then, where that is not enough, L-BFGS.
+        """Run lanes to convergence: SQUAREM and, on large data and where that is slow, L-BFGS.
 
         Arguments and result as for `run`; the result may hold the states of either method, in the fields they share.
         """
-        before = states
-        states = self.run(models, states, max_steps=min(max_steps, PATIENCE), histories=histories)
-        unfinished = np.flatnonzero(states.status == Status.MAX_STEPS)
-        if max_steps <= PATIENCE or not len(unfinished) or not hasattr(models[0], "complete"):
+        if not self.large or max_steps <= PATIENCE or not hasattr(models[0], "complete"):
             return self.run(models, states, max_steps=max_steps, histories=histories, report=report)
+        before = states
+        states = self.run(models, states, max_steps=PATIENCE, histories=histories)
+        unfinished = np.flatnonzero(states.status == Status.MAX_STEPS)
         if report is not None:
             report(len(models) - len(unfinished))
+        if not len(unfinished):
+            return states
         some = [models[lane] for lane in unfinished]
         paths = None if histories is None else [histories[lane] for lane in unfinished]
         late = self._on(some, take(states, unfinished))
@@ -288,7 +298,7 @@ class Engine:
             while waiting and len(active) < self.block:
                 active.append(waiting.pop())
             lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
-            block, trace = _advance_block(
+            block, trace = self._advance(
                 take(stacked, lanes),
                 take(states, lanes),
                 self.data,
