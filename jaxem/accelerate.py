@@ -22,7 +22,7 @@ from . import protocol
 from ._pytree import pytree, replace, static
 from ._status import Status
 from ._typing import Array, Float, Int, Scalar
-from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, resolution, select, start_failure
+from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select, start_failure
 
 
 STATS, BASE, PAIR, PROPOSAL = range(4)  # what the point in hand is: statistics only; evaluated; its EM image; extrapolated
@@ -175,7 +175,7 @@ def _receive(state: SquaremState, point: Any, at: Evaluation) -> SquaremState:
     better = at.legal & (value > state.objective)
     before = jnp.where(state.phase == PAIR, state.base_value, state.objective)
     gain = jnp.where(jnp.isfinite(before), at.objective - before, jnp.inf)
-    slack = jnp.where(state.phase == PAIR, 10 * resolution(before), jnp.inf)
+    slack = jnp.where(state.phase == PAIR, noise(before), jnp.inf)
     failed = failure(at, gain, slack)
     judge = (state.status == Status.RUNNING) & (state.phase != PROPOSAL)
     return replace(
@@ -226,4 +226,4 @@ def _resize(reach: Scalar, refused: Scalar) -> Scalar:
 def _hit(gain: Scalar, rate: Scalar, slack: Scalar, tol: Scalar) -> Scalar:
     """Whether the gain of a pair and the slowest recent rate say that less than tol is missing (a hundredfold margin: plateaus)."""
     missing = gain * rate**2 / (1 - rate**2)
-    return ((gain >= 0) & (gain < tol) & (missing < tol / 100)) | (jnp.abs(gain) <= slack)
+    return ((gain >= 0) & (gain < tol) & (missing < tol / 100)) | (gain <= slack)

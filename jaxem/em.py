@@ -64,6 +64,14 @@ def select(condition: Any, yes: Any, no: Any) -> Any:
     return jax.tree.map(leaf, yes, no)
 
 
+def noise(objective: Scalar) -> Scalar:
+    """The largest drop that rounding can explain: half the digits, for a component may be badly conditioned.
+
+    EM cannot lower the objective, so a smaller drop says that there is nothing more to be seen; a larger one is a fault.
+    """
+    return jnp.sqrt(jnp.finfo(objective.dtype).eps) * (jnp.abs(objective) + 1)
+
+
 def failure(evaluated: Evaluation, gain: Scalar, slack: Scalar) -> Int[Array, ""]:
     """The status of an EM step's outcome.
 
@@ -123,14 +131,13 @@ class EM:
     def step(self, model: Any, state: EMState, data: Any, tol: Scalar, e_step: EStep | None = None) -> EMState:
         """One M-step and one E-step; a failed step keeps the last good point and says so in `status`."""
         point = evaluate(model, model.m_step(state.params, state.stats), data, e_step)
-        slack = resolution(state.objective)
         gain = point.objective - state.objective
         ratio = gain / state.gain
         missing = gain * ratio / (1 - ratio)
         seen = (ratio > 0) & (ratio < 1) & (gain < tol) & (missing < tol / 10)
-        hit = (state.num_steps + 1 >= MIN_CHECKS) & (seen | (jnp.abs(gain) <= slack))
+        hit = (state.num_steps + 1 >= MIN_CHECKS) & (seen | (gain <= resolution(state.objective)))
         num_hits = jnp.where(hit, state.num_hits + 1, 0)
-        status = failure(point, gain, 10 * slack)
+        status = failure(point, gain, noise(state.objective))
         good = status == Status.RUNNING
         after = EMState(
             params=point.params,
@@ -147,7 +154,7 @@ class EM:
 
 
 def advance(
-    step: Callable[[Any], Any], state: Any, *, max_steps: Int[Array, ...], num_ticks: Int[Array, ""], record: int = 0
+    step: Callable[[Any], Any], state: Any, *, max_steps: Int[Array, "*l"], num_ticks: Int[Array, ""], record: int = 0
 ) -> tuple[Any, Any]:
     """Take at most `num_ticks` steps, fewer once nothing is RUNNING. The only loop there is.
 

@@ -25,7 +25,7 @@ from . import protocol
 from ._pytree import pytree, replace, static
 from ._status import Status
 from ._typing import Array, Bool, Float, Int, Scalar
-from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, resolution, select
+from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select
 
 
 GIVEN, IMAGE, PROPOSAL = range(3)  # the point in hand: not yet evaluated; EM's own; the quasi-Newton step's
@@ -172,7 +172,7 @@ def _choose(state: QuasiNewtonState, move: Any, gradient: Any, tol: Scalar) -> t
 
     gain = state.value - state.base_value
     slack = resolution(state.value)
-    hit = ((gain >= 0) & (gain < tol / 10) & (slope < tol / 5) & (slope > 0)) | (jnp.abs(gain) <= slack)
+    hit = ((gain >= 0) & (gain < tol / 10) & (slope < tol / 5) & (slope > 0)) | (gain <= slack)
     num_hits = jnp.where(taken & ~first, jnp.where(hit, state.num_hits + 1, 0), state.num_hits)
     enough = (num_hits >= NUM_HITS) & (state.num_steps >= MIN_CHECKS)
 
@@ -241,7 +241,7 @@ def _receive(state: QuasiNewtonState, point: Any, at: Evaluation) -> QuasiNewton
     value = jnp.where(at.legal, at.objective, -jnp.inf)
     better = at.legal & (value > state.objective)
     gain = jnp.where(jnp.isfinite(state.base_value), at.objective - state.base_value, jnp.inf)
-    failed = failure(at, gain, 10 * resolution(state.base_value))
+    failed = failure(at, gain, noise(state.base_value))
     judge = (state.status == Status.RUNNING) & (state.phase != PROPOSAL)
     return replace(
         state,
