@@ -26,6 +26,9 @@ STAGE_WITHOUT_MOVES = 50  # a longer first stage, where no moves will make good 
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
 ONE_PROGRAM = 50_000  # rows × components up to which padding costs less than compiling another width
 GIVEN = "given"
+SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters, if that is more
+SUBSAMPLE_FROM = 10  # times as many rows make a search on a subsample pay
+SUBSAMPLE_STEPS = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,27 +118,57 @@ class Problem:
             self.centre, self.scale = _moments(table.x, table.weight)
         self.rows = ((table.x - self.centre) / self.scale).T
         self.offset = -self.total * float(np.log(self.scale).sum())
-        self.distinct = table.num_distinct()
+        self.distinct = table.num_distinct(max(components))
         bound = [family.bind(self.rows, table.weight, self.scale, options.dtype) for family in families]
         self.cells = [Cell(family, k) for family in bound for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
-        data = pad_data(self.rows, table.weight, options.dtype)
-        widths = _widths([cell.num_components for cell in self.able], table.num_rows)
-        self.engines = [Engine(data, table.num_rows, width, tol=options.tol) for width in widths]
+        self.engines = self._engines(self.rows, table.weight)
+
+    def _engines(self, rows: np.ndarray, weight: np.ndarray) -> list[Engine]:
+        """The programs for some rows (d, n)."""
+        data = pad_data(rows, weight, self.options.dtype)
+        widths = _widths([cell.num_components for cell in self.able], rows.shape[1])
+        return [Engine(data, rows.shape[1], width, tol=self.options.tol) for width in widths]
 
     def search(self) -> None:
-        """Find the best optimum of every cell."""
-        rows, options = self.rows, self.options
+        """Find the best optimum of every cell: on all rows or, where there are very many, on a subsample first."""
+        if not self.able:
+            return
+        rows, weight, options = self.rows, self.table.weight, self.options
+        sample = self._subsample()
+        if sample is None:
+            self._search(self.able, self.engines, rows, weight, options.max_steps)
+            return
+        for cell in self.able:
+            cell.scout = Cell(cell.family, cell.num_components)
+        scouts = [cell.scout for cell in self.able]
+        few, light = rows[:, sample], weight[sample]
+        self._search(scouts, self._engines(few, light), few, light, min(SUBSAMPLE_STEPS, options.max_steps))
+        everywhere = Search(self.engines, None, rows, weight, self.report)
+        everywhere.from_scouts(self.able, num_leaders=options.num_finalists, max_steps=options.max_steps)
+
+    def _subsample(self) -> np.ndarray | None:
+        """Numbers of the rows to search on, or None for all."""
+        d = self.rows.shape[0]
+        most = max(cell.num_components - 1 + cell.family.num_params(cell.num_components, d) for cell in self.able)
+        size = max(SUBSAMPLE, 2 * most)
+        seen = np.flatnonzero(self.table.weight > 0)
+        if len(seen) <= SUBSAMPLE_FROM * size:
+            return None
+        return np.sort(starts.stream(self.options.seed, 0, 1).choice(seen, size, replace=False))
+
+    def _search(self, cells: list[Any], engines: list[Engine], rows: np.ndarray, weight: np.ndarray, max_steps: int) -> None:
+        """Starts, then moves, on some rows (d, n)."""
+        options, unit = self.options, rows
         if not self.scaled:  # distances between rows need comparable columns, though the family must see the data as they are
-            centre, scale = _moments(rows.T, self.table.weight)
-            rows = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
-        draws = starts.Starts(rows, self.table.weight, options.seed)
-        search = Search(self.engines, draws, self.rows, self.table.weight, self.report)
+            centre, scale = _moments(rows.T, weight)
+            unit = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
+        search = Search(engines, starts.Starts(unit, weight, options.seed), rows, weight, self.report)
         stage = TICKS if options.moves else STAGE_WITHOUT_MOVES
-        effort = {"num_finalists": options.num_finalists, "stage": stage, "max_steps": options.max_steps}
-        search.from_starts(self.able, init=options.init, num_restarts=options.num_restarts, **effort)
+        effort = {"num_finalists": options.num_finalists, "stage": stage, "max_steps": max_steps}
+        search.from_starts(cells, init=options.init, num_restarts=options.num_restarts, **effort)
         if options.moves:
-            search.from_moves(self.able, **effort)
+            search.from_moves(cells, **effort)
 
     def run_from(self, start: Any) -> None:
         """One run of the only cell, from responsibilities (n, k) or from params."""
@@ -217,7 +250,8 @@ class Problem:
         searched = best.kind != GIVEN
         replicated = cell.replicates() if searched else 0
         level = trust.level(cell.num_components, replicated, cell.improved, cell.stable) if searched else ""
-        starts_made = [run for run in cell.runs if run.origin == "start" and searched]
+        runs = (cell.scout or cell).runs
+        starts_made = [run for run in runs if run.origin == "start" and searched]
         return Fit(
             family=family.name,
             num_components=cell.num_components,
@@ -236,7 +270,7 @@ class Problem:
             replicated=replicated,
             improved=cell.improved,
             stable=cell.stable,
-            num_failed=sum(run.status.failed for run in cell.runs),
+            num_failed=sum(run.status.failed for run in runs),
             spurious=not best.admissible,
             trust=trust.LOW if level and not best.admissible else level,
             warnings=tuple(self._warnings(cell, best)),

@@ -32,6 +32,8 @@ MERGE_PAIRS = 10
 SMEM_PAIRS = 5
 SMEM_TO = 9
 MOVE_ROUNDS = 3
+SCOUT_STEPS = 10  # steps on all rows for the leaders of a search on a subsample ...
+SCOUTS_KEPT = 2  # ... and how many of them go on
 
 
 Report = Callable[[str, int, int], None]
@@ -43,7 +45,7 @@ class Run:
 
     Attributes:
         cell: Number of the cell.
-        origin: "start", "split", "merge" or "split-merge".
+        origin: "start", "split", "merge", "split-merge", or "all rows" for what a search on a subsample has found.
         kind: The kind of start; for moves, that of the number of components they came from.
         restart: Number of the restart, or of the move within its round.
         round: 0 for starts, then the round of moves.
@@ -82,6 +84,7 @@ class Cell:
         improved: Whether a move has raised the best log-likelihood.
         stable: Whether the last round of moves found nothing better; None if no moves were made.
         summary: The best fit's sums over rows, once it is certified.
+        scout: The same cell on a subsample, where the search was made there.
     """
 
     family: Any
@@ -91,10 +94,31 @@ class Cell:
     improved: bool = False
     stable: bool | None = None
     summary: Any = None
+    scout: Cell | None = None
 
     def replicates(self) -> int:
         """How many independent starts ended in the best optimum."""
+        if self.scout is not None:
+            return self.scout.replicates()
         return sum(self.same_optimum(run) for run in self.runs if run.origin == "start" and run.finalist)
+
+    def take_in(self, arrivals: list[Run]) -> None:
+        """Keep new runs; one that ends clearly higher than the best so far takes its place."""
+        self.runs.extend(arrivals)
+        able = [run for run in arrivals if run.finalist and not run.status.failed]
+        leader = max(able, key=_rank, default=None)
+        if leader and (self.best is None or _rank(leader) > (self.best.admissible, self.best.log_likelihood + SAME)):
+            self.best = leader
+
+    def leaders(self, most: int) -> list[Run]:
+        """The best few runs to convergence, no two in the same optimum; spikes only where there is nothing else."""
+        able = [run for run in self.runs if run.finalist and not run.status.failed and run.params is not None]
+        able = [run for run in able if run.admissible] or able
+        chosen: list[Run] = []
+        for run in sorted(able, key=_rank, reverse=True):
+            if len(chosen) < most and all(abs(run.log_likelihood - other.log_likelihood) > SAME for other in chosen):
+                chosen.append(run)
+        return chosen
 
     def same_optimum(self, run: Run) -> bool:
         """Whether a finalist ended where the best one did, in log-likelihood and in params."""
@@ -131,7 +155,7 @@ class Search:
     def __init__(
         self,
         engines: Sequence[Engine],
-        draws: starts.Starts,
+        draws: starts.Starts | None,
         rows: np.ndarray,
         weight: np.ndarray,
         report: Report | None = None,
@@ -177,6 +201,33 @@ class Search:
                 cells[i].improved |= i in fresh
             if not fresh:
                 return
+
+    def from_scouts(self, cells: list[Cell], *, num_leaders: int, max_steps: int) -> None:
+        """Take the leaders of every cell's scout to all rows: all of them a few steps, the best two to convergence."""
+        runs = [
+            Run(number, "all rows", run.kind, place, run.round, params=run.params)
+            for number, cell in enumerate(cells)
+            for place, run in enumerate(cell.scout.leaders(num_leaders) if cell.scout else [])
+        ]
+        for engine in self.engines:
+            some = [run for run in runs if self.engine(cells[run.cell].num_components) is engine]
+            if not some:
+                continue
+            models = [Mixture(cells[run.cell].family) for run in some]
+            states = engine.begin_at(models, [run.params for run in some])
+            histories: list[list[float]] = [[] for _ in some]
+            tell = self._teller("all rows", len(some))
+            states = engine.run(models, states, max_steps=min(SCOUT_STEPS, max_steps), histories=histories, report=tell)
+            self._note(cells, some, states)
+            ranked = {number: [j for j, run in enumerate(some) if run.cell == number] for number in {run.cell for run in some}}
+            chosen = [
+                j for mine in ranked.values() for j in sorted(mine, key=lambda j: _rank(some[j]), reverse=True)[:SCOUTS_KEPT]
+            ]
+            self._finish(engine, cells, some, chosen, models, states, histories, max_steps, "all rows")
+        for number, cell in enumerate(cells):
+            cell.take_in([run for run in runs if run.cell == number])
+            if cell.scout is not None:
+                cell.improved, cell.stable = cell.scout.improved, cell.scout.stable
 
     def _moves(self, cells, numbers, targets, fresh, round_number):
         """Runs and their starts: every move onto a target cell from a fit that is new."""
@@ -230,27 +281,21 @@ class Search:
             states = engine.run(models, states, max_steps=min(stage, max_steps), histories=histories, report=tell)
             self._note(cells, some, states)
             while chosen := self._finalists(cells, some, num_finalists):
-                paths = [histories[slot] for slot in chosen]
-                tell_ends = self._teller(f"{phase}: to convergence", len(chosen))
-                ends = engine.finish(
-                    [models[slot] for slot in chosen],
-                    take(states, chosen),
-                    max_steps=max_steps,
-                    histories=paths,
-                    report=tell_ends,
-                )
-                finalists = [some[slot] for slot in chosen]
-                self._note(cells, finalists, ends)
-                for place, (run, path) in enumerate(zip(finalists, paths, strict=True)):
-                    run.finalist, run.history = True, path
-                    run.params = trim_components(take(ends.params, place), cells[run.cell].num_components)
+                self._finish(engine, cells, some, chosen, models, states, histories, max_steps, phase)
         for number, cell in enumerate(cells):
-            arrivals = [run for run in runs if run.cell == number]
-            cell.runs.extend(arrivals)
-            able = [run for run in arrivals if run.finalist and not run.status.failed]
-            leader = max(able, key=_rank, default=None)
-            if leader and (cell.best is None or _rank(leader) > (cell.best.admissible, cell.best.log_likelihood + SAME)):
-                cell.best = leader
+            cell.take_in([run for run in runs if run.cell == number])
+
+    def _finish(self, engine, cells, some, chosen, models, states, histories, max_steps, phase):
+        """Run the chosen of some runs to convergence, and note how they ended."""
+        paths = [histories[slot] for slot in chosen]
+        tell = self._teller(f"{phase}: to convergence", len(chosen))
+        few = [models[slot] for slot in chosen]
+        ends = engine.finish(few, take(states, chosen), max_steps=max_steps, histories=paths, report=tell)
+        finalists = [some[slot] for slot in chosen]
+        self._note(cells, finalists, ends)
+        for place, (run, path) in enumerate(zip(finalists, paths, strict=True)):
+            run.finalist, run.history = True, path
+            run.params = trim_components(take(ends.params, place), cells[run.cell].num_components)
 
     def _teller(self, phase: str, total: int) -> Callable[[int], None] | None:
         """A function that adds up the runs that have ended, and passes the sum on."""

@@ -258,6 +258,7 @@ def _selection(cells: list[tuple[Any, Fit | None]], problems: list[Problem], cri
             "start": run.kind,
             "restart": run.restart,
             "round": run.round,
+            "rows": "subsample" if cell.scout and run.origin != "all rows" else "all",
             "seed": options.seed[0] if len(options.seed) == 1 else str(options.seed),
             "log_likelihood": run.log_likelihood + problem.offset,
             "num_steps": run.num_steps,
@@ -267,7 +268,7 @@ def _selection(cells: list[tuple[Any, Fit | None]], problems: list[Problem], cri
         }
         for problem in problems
         for cell in problem.cells
-        for run in cell.runs
+        for run in [*(cell.scout.runs if cell.scout else []), *cell.runs]
     ]
     selection = Selection(
         fits=fits,
