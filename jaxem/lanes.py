@@ -9,7 +9,7 @@ to the width of the program; padding never leaves this file.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ TICKS = 20  # steps a block takes before the host looks at it; also the length o
 CACHE_BYTES = 2**22  # what components × chunk should fill: measured best between 2 and 4 MB on two cores
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
-LARGE = 20_000  # rows × components from which it pays to compile more programs: a narrow one for the last lanes, one to finish
+LARGE = 50_000  # rows × components from which it pays to compile more programs: narrow ones, one to finish, one for half of K
 PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
 
 
@@ -154,9 +154,7 @@ def _summarise_block(models, params, data, *, chunk):
 @jax.jit
 def _posterior_block(models, params, data):
     def posterior(model, params):
-        joint = model.log_joint(params, data.x)
-        log_prob = jax.scipy.special.logsumexp(joint, axis=0)
-        return log_prob, jnp.exp(joint - log_prob)
+        return jax.nn.softmax(model.log_joint(params, data.x), axis=0)
 
     return jax.vmap(posterior)(models, params)
 
@@ -185,7 +183,7 @@ class Engine:
         self.dtype = data.x.dtype
         self.tol = np.asarray(tol, self.dtype)
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
-        self.large = num_rows * width >= LARGE
+        self.large = num_rows * width > LARGE
         self.narrow = max(1, self.block // 4) if self.large else self.block
         on_cpu = jax.default_backend() == "cpu"
         self._advance = _advance_small_block if on_cpu and not self.large else _advance_block
@@ -335,18 +333,32 @@ class Engine:
                 out.append(replace(one, sizes=one.sizes[: len(point.log_weights)]))
         return out
 
-    def posterior(self, models: list[Any], params: list[MixtureParams]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Log-densities (n,) and responsibilities (k, n) of every row, for each model and its params (k, ...)."""
+    def posterior(self, models: list[Any], params: list[MixtureParams]) -> list[np.ndarray]:
+        """Responsibilities (k, n) of every row in float64, for each model and its params (k, ...)."""
         out = []
         for first in range(0, len(models), self.block):
             some = self._fill(models[first : first + self.block])
             here = self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            log_prob, resp = jax.device_get(_posterior_block(stack(some), padded, self.data))
+            resp = np.asarray(_posterior_block(stack(some), padded, self.data), dtype=np.float64)
             for slot, point in enumerate(params[first : first + self.block]):
-                k = len(point.log_weights)
-                out.append((log_prob[slot, : self.num_rows], resp[slot, :k, : self.num_rows]))
+                out.append(resp[slot, : len(point.log_weights), : self.num_rows])
         return out
 
     def _fill(self, items: list[Any]) -> list[Any]:
         return _fill(items, self.block)
+
+
+def widths(components: Sequence[int], num_rows: int) -> list[int]:
+    """The padded numbers of components to compile for: one for small data, else the largest, its half, its quarter and so on."""
+    if not components:
+        return []
+    out = [max(components)]
+    while num_rows * out[0] > LARGE and out[0] > 4:
+        out.insert(0, -(-out[0] // 2))
+    return [width for below, width in zip([0, *out], out, strict=False) if any(below < k <= width for k in components)]
+
+
+def home(engines: Sequence[Engine], num_components: int) -> Engine:
+    """The narrowest of the engines that holds this many components."""
+    return min((engine for engine in engines if engine.width >= num_components), key=lambda engine: engine.width)

@@ -16,15 +16,15 @@ import numpy as np
 from . import init as starts
 from . import tabular, trust
 from ._status import Status
-from .lanes import TICKS, Engine, pad_data, take, trim_components
+from .cell import Cell, Run
+from .lanes import TICKS, Engine, home, pad_data, take, trim_components, widths
 from .models.mixture import Mixture, MixtureParams
 from .result import Fit, Params
-from .search import Cell, Report, Run, Search
+from .search import Batch, Effort, Report, Search
 
 
 STAGE_WITHOUT_MOVES = 50  # a longer first stage, where no moves will make good what it loses
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
-ONE_PROGRAM = 50_000  # rows × components up to which padding costs less than compiling another width
 GIVEN = "given"
 SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters, if that is more
 SUBSAMPLE_FROM = 10  # times as many rows make a search on a subsample pay
@@ -127,8 +127,8 @@ class Problem:
     def _engines(self, rows: np.ndarray, weight: np.ndarray) -> list[Engine]:
         """The programs for some rows (d, n)."""
         data = pad_data(rows, weight, self.options.dtype)
-        widths = _widths([cell.num_components for cell in self.able], rows.shape[1])
-        return [Engine(data, rows.shape[1], width, tol=self.options.tol) for width in widths]
+        padded = widths([cell.num_components for cell in self.able], rows.shape[1])
+        return [Engine(data, rows.shape[1], width, tol=self.options.tol) for width in padded]
 
     def search(self) -> None:
         """Find the best optimum of every cell: on all rows or, where there are very many, on a subsample first."""
@@ -144,8 +144,8 @@ class Problem:
         scouts = [cell.scout for cell in self.able]
         few, light = rows[:, sample], weight[sample]
         self._search(scouts, self._engines(few, light), few, light, min(SUBSAMPLE_STEPS, options.max_steps))
-        everywhere = Search(self.engines, None, rows, weight, self.report)
-        everywhere.from_scouts(self.able, num_leaders=options.num_finalists, max_steps=options.max_steps)
+        effort = Effort(options.num_finalists, 0, options.max_steps)
+        Search(self.engines, rows, weight, effort, self.report).from_scouts(self.able)
 
     def _subsample(self) -> np.ndarray | None:
         """Numbers of the rows to search on, or None for all."""
@@ -163,12 +163,11 @@ class Problem:
         if not self.scaled:  # distances between rows need comparable columns, though the family must see the data as they are
             centre, scale = _moments(rows.T, weight)
             unit = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
-        search = Search(engines, starts.Starts(unit, weight, options.seed), rows, weight, self.report)
-        stage = TICKS if options.moves else STAGE_WITHOUT_MOVES
-        effort = {"num_finalists": options.num_finalists, "stage": stage, "max_steps": max_steps}
-        search.from_starts(cells, init=options.init, num_restarts=options.num_restarts, **effort)
+        effort = Effort(options.num_finalists, TICKS if options.moves else STAGE_WITHOUT_MOVES, max_steps)
+        search = Search(engines, rows, weight, effort, self.report)
+        search.from_starts(cells, starts.Starts(unit, weight, options.seed), options.init, options.num_restarts)
         if options.moves:
-            search.from_moves(cells, **effort)
+            search.from_moves(cells)
 
     def run_from(self, start: Any) -> None:
         """One run of the only cell, from responsibilities (n, k) or from params."""
@@ -180,13 +179,8 @@ class Problem:
             resp = _responsibilities(start, self.table.num_rows, cell.num_components)
             states = engine.begin(models, [lambda: resp])
         states = dataclasses.replace(states, num_plain=np.full_like(states.num_plain, PLAIN_STEPS_FROM_START))
-        run = Run(0, "start", GIVEN, 0, 0, finalist=True)
-        states = engine.finish(models, states, max_steps=self.options.max_steps, histories=[run.history])
-        run.params = trim_components(take(states.params, 0), cell.num_components)
-        run.log_likelihood, run.num_steps = float(states.log_likelihood[0]), int(states.num_steps[0])
-        run.status = Status(int(states.status[0]))
-        one = jax.tree.map(lambda leaf: leaf[None], run.params)
-        run.admissible = bool(cell.family.admissible(one.components, np.exp(one.log_weights) * self.total)[0])
+        run = Run(cell, "start", GIVEN, 0, 0)
+        Batch(engine, [run], states, self.total).finish([run], self.options.max_steps, None)
         cell.runs.append(run)
         cell.best = run if np.isfinite(run.log_likelihood) else None
 
@@ -210,7 +204,11 @@ class Problem:
     def certify(self) -> None:
         """Check every best fit in the accurate form; where the fast form was not safe, finish the run in the accurate one."""
         for engine in self.engines:
-            found = [(cell, cell.best) for cell in self.able if cell.best is not None and self._home(cell) is engine]
+            found = [
+                (cell, cell.best)
+                for cell in self.able
+                if cell.best is not None and home(self.engines, cell.num_components) is engine
+            ]
             doubtful = []
             for cell, best, summary in self._summaries(engine, found):
                 cell.summary = summary
@@ -235,9 +233,6 @@ class Problem:
         summaries = engine.summarise(models, [best.params for _, best in found])
         return [(cell, best, summary) for (cell, best), summary in zip(found, summaries, strict=True)]
 
-    def _home(self, cell: Cell) -> Engine:
-        return next(engine for engine in self.engines if engine.width >= cell.num_components)
-
     def fits(self) -> list[Fit | None]:
         """One `Fit` a cell, None where there is none."""
         return [self._publish(cell, cell.best) if cell.best is not None else None for cell in self.cells]
@@ -250,8 +245,7 @@ class Problem:
         searched = best.kind != GIVEN
         replicated = cell.replicates() if searched else 0
         level = trust.level(cell.num_components, replicated, cell.improved, cell.stable) if searched else ""
-        runs = (cell.scout or cell).runs
-        starts_made = [run for run in runs if run.origin == "start" and searched]
+        starts_made = [run for run in cell.searched if run.origin == "start" and searched]
         return Fit(
             family=family.name,
             num_components=cell.num_components,
@@ -270,7 +264,7 @@ class Problem:
             replicated=replicated,
             improved=cell.improved,
             stable=cell.stable,
-            num_failed=sum(run.status.failed for run in runs),
+            num_failed=sum(run.status.failed for run in cell.searched),
             spurious=not best.admissible,
             trust=trust.LOW if level and not best.admissible else level,
             warnings=tuple(self._warnings(cell, best)),
@@ -294,16 +288,6 @@ def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Mean and standard deviation of every column of x (n, d)."""
     mean = weight @ x / weight.sum()
     return mean, np.sqrt(weight @ (x - mean) ** 2 / weight.sum())
-
-
-def _widths(components: list[int], num_rows: int) -> list[int]:
-    """The padded numbers of components to compile for: one for small data, else the largest, its half, its quarter and so on."""
-    if not components:
-        return []
-    widths = [max(components)]
-    while num_rows * widths[0] > ONE_PROGRAM and widths[0] > 4:
-        widths.insert(0, -(-widths[0] // 2))
-    return [width for below, width in zip([0, *widths], widths, strict=False) if any(below < k <= width for k in components)]
 
 
 def _responsibilities(start: Any, num_rows: int, num_components: int) -> np.ndarray:

@@ -32,6 +32,11 @@ class Params:
         (2, 1)
     """
 
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    rates: np.ndarray
+
     def __init__(self, *, weights: Any, **arrays: Any):
         self.weights = np.asarray(weights, dtype=np.float64)
         for name, array in arrays.items():

@@ -1,0 +1,80 @@
+"""What the command asks of its process, and a library must not: JAX's cache on disk, the clock of compiling, Ctrl-C.
+
+Imports the standard library only; JAX where it is needed.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def _cache_folder() -> Path:
+    """Where this platform keeps what can be made again."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "jaxem"
+
+
+def keep_compiled(wanted: bool) -> None:
+    """Have JAX keep compiled programs on disk, unless that is not wanted or not possible, or the user's own settings say where."""
+    import jax
+
+    if not wanted or os.environ.get("JAXEM_CACHE", "").lower() == "off" or jax.config.jax_compilation_cache_dir:
+        return
+    try:
+        folder = _cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, RuntimeError):  # read-only, or no home
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def compiling() -> list[float]:
+    """A list to which JAX adds, from now on, the seconds that each piece of tracing, lowering and compiling takes."""
+    import jax
+
+    spent: list[float] = []
+
+    def listen(event: str, seconds: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            spent.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return spent
+
+
+def redeliver_lost_interrupts() -> None:
+    """Give a Ctrl-C another chance where Python would print and forget it.
+
+    That happens where it falls into a callback, such as JAX's on garbage collection, and that is the first Python to run after a
+    long stay in compiled code.
+    """
+
+    def hook(lost: Any) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(0.1, _thread.interrupt_main).start()
+        else:
+            sys.__unraisablehook__(lost)
+
+    sys.unraisablehook = hook
+
+
+def leave(status: int) -> NoReturn:
+    """End the process at once: XLA may still be working in its own threads, and crashes when the interpreter is taken down first."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,145 @@
+"""Cells and runs: what is searched, and what became of every try. Imports layers 0 and 2 only.
+
+A *cell* is one family with one number of components; a *run* is one lane that was spent on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ._status import Status
+from .models.mixture import MixtureParams
+
+
+SAME = 0.01  # nats: runs within ten times the default tol end in the same optimum (99 % differ by less than 7e-4) ...
+SAME_PARAMS = 0.5  # ... if their components differ by less than this many standard deviations, and in logarithm
+DISTINCT = 0.05  # nats at the end of the first stage: closer runs are taken to be on the same way
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """What became of one lane.
+
+    Attributes:
+        cell: The cell it was spent on.
+        origin: "start", "split", "merge", "split-merge", or "all rows" for what a search on a subsample has found.
+        kind: The kind of start; for moves, the number of components they came from.
+        restart: Number of the restart, or of the move within its round.
+        round: 0 for starts, then the round of moves.
+        log_likelihood: In internal units.
+        num_steps: E-steps taken.
+        status: A `Status`.
+        admissible: Whether it is no spike.
+        finalist: Whether it was run to convergence.
+        params: Its params, kept for finalists.
+        history: Its objective after each step.
+    """
+
+    cell: Cell = dataclasses.field(repr=False)
+    origin: str
+    kind: str
+    restart: int
+    round: int
+    log_likelihood: float = -np.inf
+    num_steps: int = 0
+    status: Status = Status.RUNNING
+    admissible: bool = False
+    finalist: bool = False
+    params: Any = dataclasses.field(default=None, repr=False)
+    history: list[float] = dataclasses.field(default_factory=list, repr=False)
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Any admissible run before any spike, then by log-likelihood."""
+        return self.admissible, self.log_likelihood
+
+
+@dataclasses.dataclass(eq=False)
+class Cell:
+    """One family with one number of components, and the state of its search.
+
+    Attributes:
+        family: The family, bound to the data.
+        num_components: K.
+        runs: All runs so far.
+        best: The best run: by log-likelihood among the admissible ones, or among spikes where there is nothing else.
+        improved: Whether a move has raised the best log-likelihood.
+        stable: Whether the last round of moves found nothing better; None if no moves were made.
+        summary: The best fit's sums over rows, once it is certified.
+        scout: The same cell on a subsample, where the search was made there.
+    """
+
+    family: Any
+    num_components: int
+    runs: list[Run] = dataclasses.field(default_factory=list, repr=False)
+    best: Run | None = None
+    improved: bool = False
+    stable: bool | None = None
+    summary: Any = None
+    scout: Cell | None = None
+
+    @property
+    def searched(self) -> list[Run]:
+        """The runs of the search itself, on the subsample if there was one."""
+        return (self.scout or self).runs
+
+    def take_in(self, arrivals: list[Run]) -> None:
+        """Keep new runs; one that ends clearly higher than the best so far takes its place."""
+        self.runs.extend(arrivals)
+        able = [run for run in arrivals if run.finalist and not run.status.failed]
+        leader = max(able, key=lambda run: run.rank, default=None)
+        if leader and (self.best is None or leader.rank > (self.best.admissible, self.best.log_likelihood + SAME)):
+            self.best = leader
+
+    def finalists(self, runs: list[Run], most: int) -> list[Run]:
+        """The next of some runs to converge: the best that are admissible, alive, and not on the way of a better one.
+
+        Where one of them has ended admissible, no more are needed. Where all became spikes, the next best follow; where there is
+        nothing but spikes, these are run as well: they are reported, and never chosen.
+        """
+        alive = [run for run in runs if not run.status.failed]
+        if any(run.finalist and run.admissible for run in alive):
+            return []
+        left = [run for run in alive if not run.finalist]
+        able = [run for run in left if run.admissible] or (left if self.best is None else [])
+        known = [] if self.best is None else [self.best.log_likelihood]
+        return _distinct(able, most, DISTINCT, known)
+
+    def leaders(self, most: int) -> list[Run]:
+        """The best few runs to convergence, no two in the same optimum; spikes only where there is nothing else."""
+        able = [run for run in self.runs if run.finalist and not run.status.failed]
+        return _distinct([run for run in able if run.admissible] or able, most, SAME, [])
+
+    def replicates(self) -> int:
+        """How many independent starts ended in the best optimum."""
+        if self.scout is not None:
+            return self.scout.replicates()
+        return sum(self._same_optimum(run) for run in self.runs if run.origin == "start" and run.finalist)
+
+    def _same_optimum(self, run: Run) -> bool:
+        """Whether a finalist ended where the best one did, in log-likelihood and in params."""
+        if self.best is None or not abs(run.log_likelihood - self.best.log_likelihood) <= SAME:
+            return False
+        return run is self.best or _distance(self.family, run.params, self.best.params) < SAME_PARAMS
+
+
+def _distinct(runs: list[Run], most: int, apart: float, known: list[float]) -> list[Run]:
+    """The best few runs, each with a log-likelihood apart from those of better ones and from known ones."""
+    chosen: list[Run] = []
+    for run in sorted(runs, key=lambda run: -run.log_likelihood):
+        others = [*known, *(other.log_likelihood for other in chosen)]
+        if len(chosen) < most and all(abs(run.log_likelihood - other) > apart for other in others):
+            chosen.append(run)
+    return chosen
+
+
+def _distance(family: Any, a: MixtureParams, b: MixtureParams) -> float:
+    """The largest difference between the components of two mixtures under the best matching."""
+    from scipy.optimize import linear_sum_assignment
+
+    between = np.maximum(family.distance(a.components, b.components), np.abs(a.log_weights[:, None] - b.log_weights))
+    rows, columns = linear_sum_assignment(np.minimum(between, 1e6))
+    return float(between[rows, columns].max())
