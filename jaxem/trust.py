@@ -1,14 +1,15 @@
 """How far a result can be trusted: was the best log-likelihood replicated, and stable under moves? Imports the standard library only.
 
-The levels and their error rates are measured: over the reference data sets, how often a result of this level was later beaten by more
-than 0.05 nats by a much longer search.
+The levels and their error rates are measured (`experiments/trust`): over 13 data sets, every structure, K = 2..9 and five seeds, how
+often a result of this level was later beaten by more than 0.05 nats by a search with five times as many starts. High: 23 of 1,024;
+fair: 33 of 671; low: 451 of 1,022.
 """
 
 from __future__ import annotations
 
 
 HIGH, FAIR, LOW = "high", "fair", "low"
-BEATEN = {HIGH: 1, FAIR: 14, LOW: 33}  # in 100 results of this level
+BEATEN = {HIGH: 2, FAIR: 5, LOW: 44}  # in 100 results of this level
 
 
 def level(num_components: int, replicated: int, improved: bool, stable: bool | None) -> str:
@@ -43,5 +44,5 @@ def sentence(trust: str, num_components: int, replicated: int, num_finalists: in
     }[stable]
     advice = "; another search may well find better: raise num_restarts" if trust == LOW else ""
     return (
-        f"{trust.capitalize()}: {reached}, and {moved} (of such results about {BEATEN[trust]} in 100 was later beaten){advice}."
+        f"{trust.capitalize()}: {reached}, and {moved} (of such results about {BEATEN[trust]} in 100 were later beaten){advice}."
     )
