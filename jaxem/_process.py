@@ -26,10 +26,11 @@ def _cache_folder() -> Path:
 
 
 def keep_compiled(wanted: bool) -> None:
-    """Have JAX keep compiled programs on disk, unless that is not wanted or not possible, or the user's own settings say where."""
+    """Have JAX keep compiled programs on disk, unless that is unwanted or impossible, or the user has said where."""
     import jax
 
-    if not wanted or os.environ.get("JAXEM_CACHE", "").lower() == "off" or jax.config.jax_compilation_cache_dir:
+    config: Any = jax.config
+    if not wanted or os.environ.get("JAXEM_CACHE", "").lower() == "off" or config.jax_compilation_cache_dir:
         return
     try:
         folder = _cache_folder()
@@ -38,9 +39,9 @@ def keep_compiled(wanted: bool) -> None:
             pass
     except (OSError, RuntimeError):  # read-only, or no home
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    config.update("jax_compilation_cache_dir", str(folder))
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def compiling() -> list[float]:
@@ -49,9 +50,9 @@ def compiling() -> list[float]:
 
     spent: list[float] = []
 
-    def listen(event: str, seconds: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
         if event.startswith("/jax/core/compile/"):
-            spent.append(seconds)
+            spent.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     return spent
@@ -60,8 +61,8 @@ def compiling() -> list[float]:
 def redeliver_lost_interrupts() -> None:
     """Give a Ctrl-C another chance where Python would print and forget it.
 
-    That happens where it falls into a callback, such as JAX's on garbage collection, and that is the first Python to run after a
-    long stay in compiled code.
+    That happens where it falls into a callback, such as JAX's on garbage collection, and that is the first Python to run after
+    a long stay in compiled code.
     """
 
     def hook(lost: Any) -> None:
@@ -74,7 +75,7 @@ def redeliver_lost_interrupts() -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process at once: XLA may still be working in its own threads, and crashes when the interpreter is taken down first."""
+    """End the process at once: XLA may still work in threads of its own, and crashes if the interpreter goes first."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -65,7 +65,7 @@ def report(selection: Selection, heading: str, closing: str) -> None:
 
 def _prose(text: str, width: int, indent: int = 0, hang: int = 0, style: str = "") -> list[Text]:
     """A paragraph in lines; "K = 3" stays together."""
-    margins = {"initial_indent": " " * indent, "subsequent_indent": " " * (indent + hang)}
+    margins: dict[str, Any] = {"initial_indent": " " * indent, "subsequent_indent": " " * (indent + hang)}
     lines = textwrap.wrap(text.replace("K = ", "K\xa0=\xa0"), min(width, READABLE), break_on_hyphens=False, **margins)
     return [Text(line.replace("\xa0", " "), style) for line in lines]
 
@@ -92,10 +92,11 @@ def heading(selection: Selection, name: str, frame: pd.DataFrame, num_restarts: 
     kinds = f"{len(families)} {several}" if len(families) > 1 else f"Family {families[0]}"
     run = len(ks) > 1 and ks == list(range(ks[0], ks[-1] + 1))
     seed = selection.seed[0] if len(selection.seed) == 1 else selection.seed
+    span = f"{ks[0]}..{ks[-1]}" if run else ", ".join(map(str, ks))
     return (
         f"{name}: {_many(len(frame), 'row')}, {_many(frame.shape[1], 'column')} ({', '.join(names)}), "
         f"{_many(missing, 'cell') if missing else 'nothing'} missing.{weights} "
-        f"{kinds}, K = {f'{ks[0]}..{ks[-1]}' if run else ', '.join(map(str, ks))}, {_many(num_restarts, 'restart')} each, seed {seed}."
+        f"{kinds}, K = {span}, {_many(num_restarts, 'restart')} each, seed {seed}."
     )
 
 
@@ -144,7 +145,7 @@ def _mark(chosen: bool, row: Any) -> str:
 
 
 def cluster_table(fit: Fit, width: int) -> list[Text]:
-    """The parameters of a fit in the data's own units, in lines: a cluster a row, or a cluster a column where that is too wide."""
+    """The parameters of a fit in the data's own units, in lines: a cluster a row, or a column where that is too wide."""
     k = fit.num_components
     weighted = (fit.sizes % 1).any()
     names = [_short(name) for name in fit.columns]
@@ -168,7 +169,7 @@ def cluster_table(fit: Fit, width: int) -> list[Text]:
 
 
 def _parameters(fit: Fit) -> tuple[list[list[str]], str]:
-    """For every column the parameters of each cluster, with the digits that its spread within clusters allows; what they are."""
+    """Each column's parameters by cluster, with the digits that its spread within clusters allows; and what they are."""
     if hasattr(fit.params, "means"):
         sds = np.sqrt(np.diagonal(fit.params.covariances, axis1=-2, axis2=-1)).T
         pairs = zip(fit.params.means.T, sds, strict=True)
@@ -199,7 +200,7 @@ def _short(name: str) -> str:
 
 
 def grid(columns: Sequence[Sequence[Text]], width: int, gap: int = 3) -> list[Text]:
-    """Columns of cells as lines, in as few blocks as fit the width; each block begins with the first column, which is flush left."""
+    """Columns of cells as lines, in as few blocks as fit the width; each begins with the first column, which is flush left."""
     widths = [max(cell.cell_len for cell in column) for column in columns]
     room = width - INDENT - widths[0]
     rest = range(1, len(columns))

@@ -244,7 +244,7 @@ class Problem:
         order = np.argsort(-weights, kind="stable")
         searched = best.kind != GIVEN
         replicated = cell.replicates() if searched else 0
-        level = trust.level(cell.num_components, replicated, cell.improved, cell.stable) if searched else ""
+        level = trust.level(cell.num_components, replicated, cell.stable) if searched else ""
         starts_made = [run for run in cell.searched if run.origin == "start" and searched]
         return Fit(
             family=family.name,

@@ -12,18 +12,17 @@ HIGH, FAIR, LOW = "high", "fair", "low"
 BEATEN = {HIGH: 2, FAIR: 5, LOW: 44}  # in 100 results of this level
 
 
-def level(num_components: int, replicated: int, improved: bool, stable: bool | None) -> str:
+def level(num_components: int, replicated: int, stable: bool | None) -> str:
     """The level of trust in one fit.
 
     Args:
         num_components: K; K = 1 has one optimum and is always "high".
         replicated: Independent starts that ended in the best optimum.
-        improved: Whether moves have improved on all starts.
         stable: Whether the last round of moves found nothing better; None if no moves were made.
     """
     if num_components == 1 or (stable and replicated >= 2):
         return HIGH
-    if stable and (replicated == 1 or not improved):
+    if (stable and replicated == 1) or (stable is None and replicated >= 3):
         return FAIR
     return LOW
 
@@ -32,17 +31,15 @@ def sentence(trust: str, num_components: int, replicated: int, num_finalists: in
     """The trust report's first sentence, from the facts behind the level."""
     if num_components == 1:
         return "High: one component has one optimum, in closed form."
+    reached = "no start reached the best log-likelihood, only moves did"
     if replicated:
         of = f"{replicated} of the {num_finalists} finalists" if num_finalists > 1 else "the one finalist"
         reached = f"{of} reached the best log-likelihood"
-    else:
-        reached = "no start reached the best log-likelihood, only moves did"
     moved = {
-        None: "no moves were tried",
-        True: "splitting or merging clusters did not improve it" + (" any further" if improved else ""),
+        None: "no moves were tried, so how often such results are later beaten is not known",
+        True: f"splitting or merging clusters did not improve it{' any further' if improved else ''}",
         False: "splitting or merging clusters was still improving it when the rounds of moves ended",
     }[stable]
+    rate = "" if stable is None else f" (of such results about {BEATEN[trust]} in 100 were later beaten)"
     advice = "; another search may well find better: raise num_restarts" if trust == LOW else ""
-    return (
-        f"{trust.capitalize()}: {reached}, and {moved} (of such results about {BEATEN[trust]} in 100 were later beaten){advice}."
-    )
+    return f"{trust.capitalize()}: {reached}, and {moved}{rate}{advice}."
