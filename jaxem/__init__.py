@@ -1,10 +1,40 @@
-"""Mixture models by EM in JAX: every restart of every number of clusters in one compiled program."""
+"""Mixture models by EM in JAX: every restart of every number of clusters in one compiled program.
 
-from . import datasets, em, families
-from ._version import __version__
-from .fitting import fit
-from .result import Fit, Params, load
-from .selection import Selection, select
+Names are imported when they are first used, so that `jaxem --help` need not wait for JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__ as __version__
 
 
-__all__ = ["Fit", "Params", "Selection", "__version__", "datasets", "em", "families", "fit", "load", "select"]
+if TYPE_CHECKING:
+    from . import datasets, em, families, plot
+    from .fitting import fit
+    from .result import Fit, Params, load
+    from .selection import Selection, select
+
+__all__ = ["Fit", "Params", "Selection", "__version__", "datasets", "em", "families", "fit", "load", "plot", "select"]
+
+_HOMES = {
+    "Fit": "result",
+    "Params": "result",
+    "Selection": "selection",
+    "fit": "fitting",
+    "load": "result",
+    "select": "selection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_HOMES.get(name, name)}", __name__)
+    return getattr(module, name) if name in _HOMES else module
+
+
+def __dir__() -> list[str]:
+    return __all__

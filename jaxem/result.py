@@ -187,8 +187,12 @@ class Fit:
         published = {name: array for name, array in self.params.asdict().items() if name != "weights"}
         return family, family.adopt(published, np.zeros(d), np.ones(d))
 
-    def _rows(self, x: Any) -> np.ndarray:
-        """Rows (n, d) of the fit's columns, from a frame by name and from an array by position."""
+    def rows(self, x: Any) -> np.ndarray:
+        """Data as the fit sees them: its own columns only, shape (n, d), from a frame by name and from an array by position.
+
+        Raises:
+            ValueError: if a column is lacking, or the number of columns is another.
+        """
         names = self.input_columns or self.columns
         if hasattr(x, "columns") and hasattr(x, "__getitem__"):
             lacking = [name for name in self.columns if name not in [str(column) for column in x.columns]]
@@ -209,7 +213,7 @@ class Fit:
 
     def _log_joint(self, x: Any) -> np.ndarray:
         """log p(row, component), shape (n, k), float64."""
-        rows = self._rows(x)
+        rows = self.rows(x)
         family, components = self._components()
         padded = np.pad(rows, ((0, row_bucket(len(rows)) - len(rows)), (0, 0)), mode="edge")
         with precision(np.float64):

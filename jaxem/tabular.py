@@ -73,7 +73,7 @@ def read(data: Any, weights: Any = None, *, missing: bool = False) -> Table:
     n, d = values.shape
     if n == 0 or d == 0:
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
-    _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; remove it or replace it by a missing cell")
+    _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; replace the value or leave out the row")
     if not missing:
         _refuse(np.isnan(values), values, columns, "is missing; this family needs complete rows: drop or fill it")
     return Table(values, _weights(weights, n), columns)

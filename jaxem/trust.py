@@ -33,7 +33,9 @@ def sentence(trust: str, num_components: int, replicated: int, num_finalists: in
         return "High: one component has one optimum, in closed form."
     reached = "no start reached the best log-likelihood, only moves did"
     if replicated:
-        of = f"{replicated} of the {num_finalists} finalists" if num_finalists > 1 else "the one finalist"
+        of = f"{replicated} of the {num_finalists} finalists"
+        if replicated == num_finalists:
+            of = {1: "the one finalist", 2: "both finalists"}.get(replicated, f"all {replicated} finalists")
         reached = f"{of} reached the best log-likelihood"
     moved = {
         None: "no moves were tried, so how often such results are later beaten is not known",

@@ -28,6 +28,7 @@ from .._typing import Array, Float, Scalar
 LOG_2PI = float(np.log(2 * np.pi))
 LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the data's is collapsing
 LEAST_EIGENVALUE = 1e-4  # below this share of the data's variance in some direction a fit is a spike and never chosen
+LEAST_VARIANCE = 1e-12  # ... or this share of a column's variance: what is left there is rounding
 ROWS_TO_SPARE = 0.5  # a fit is admissible when every component holds this many rows more than its covariance needs
 
 # name: (pooled, diagonal, spherical)
@@ -161,11 +162,11 @@ class Gaussian:
         values, vectors = np.linalg.eigh(size)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         sphered = whitener @ root
-        with np.errstate(all="ignore"):
-            ok = np.asarray(np.isfinite(sphered).all((-1, -2)))
-            largest = np.linalg.svd(np.where(ok[..., None, None], sphered, 0.0), compute_uv=False)[..., 0] ** 2
+        ok = np.asarray(np.isfinite(sphered).all((-1, -2)))
+        largest = _largest(np.where(ok[..., None, None], sphered, 0.0)) * LEAST_EIGENVALUE
+        sharpest = _largest(np.where(ok[..., None, None], whitener, 0.0)) * LEAST_VARIANCE
         enough = counts >= self.unit * (self.rows_needed(len(spread)) + ROWS_TO_SPARE)
-        return (ok & (largest * LEAST_EIGENVALUE <= 1) & (enough | bool(self.pooled))).all(-1)
+        return (ok & (largest <= 1) & (sharpest <= 1) & (enough | bool(self.pooled))).all(-1)
 
     def distance(self, a: GaussianParams, b: GaussianParams) -> np.ndarray:
         """How far component i of `a` is from component j of `b`, shape (k, k): means in standard deviations of `a`, log-sds."""
@@ -298,6 +299,11 @@ def gaussian(code: str, *, univariate: bool = False) -> Gaussian:
     """
     pooled, diagonal, spherical = (UNIVARIATE if univariate else STRUCTURES)[code]
     return Gaussian(pooled, diagonal, spherical, univariate=univariate)
+
+
+def _largest(whitener: np.ndarray) -> np.ndarray:
+    """The largest eigenvalue of WᵀW: the inverse of the smallest variance."""
+    return np.linalg.svd(whitener, compute_uv=False)[..., 0] ** 2
 
 
 def _log_normaliser(params: GaussianParams) -> Float[Array, " k"]:

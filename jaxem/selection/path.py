@@ -107,19 +107,10 @@ class Selection:
         return draw(self, ax=ax)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, as `to_json` writes them."""
-        best = self.best
-        numbers = {name: getattr(best, name) for name in ("log_likelihood", "num_params", *criteria.NAMES)}
+        """Plain numbers and strings, as `to_json` writes them; "best" is None where no fit can be chosen."""
+        ranking = self.ranking()
         return {
-            "best": {
-                "family": best.family,
-                "num_components": best.num_components,
-                **numbers,
-                "status": best.status.name.lower(),
-                "trust": best.trust,
-                "params": {name: array.tolist() for name, array in best.params.asdict().items()},
-                "sizes": best.sizes.tolist(),
-            },
+            "best": _describe(ranking[0]) if ranking else None,
             "criterion": self.criterion,
             "table": [_plain(row) for row in self.table.to_dict(orient="records")],
             "trust_report": list(self.trust_report),
@@ -135,6 +126,17 @@ class Selection:
         if path is not None:
             _storage.write_text(path, text + "\n")
         return text
+
+
+def _describe(fit: Fit) -> dict[str, Any]:
+    """A fit as JSON values."""
+    names = ("family", "num_components", "log_likelihood", "num_params", *criteria.NAMES, "trust")
+    return {
+        **{name: getattr(fit, name) for name in names},
+        "status": fit.status.name.lower(),
+        "params": {name: array.tolist() for name, array in fit.params.asdict().items()},
+        "sizes": fit.sizes.tolist(),
+    }
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:

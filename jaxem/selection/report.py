@@ -72,7 +72,7 @@ def _failures(selection: Selection) -> list[str]:
     what = ", ".join(f"{count:,} {name}" for name, count in kinds.items())
     cells = failed.groupby(["family", "num_components"]).size().sort_values(ascending=False)
     where = ", ".join(f"{family} K = {k}" for family, k in cells.index[:3]) + (", …" if len(cells) > 3 else "")
-    return [f"Of {len(runs):,} runs, {what} (most in {where}); they were set aside."]
+    return [f"Of {len(runs):,} runs, {what} (most in {where}); {'it was' if len(failed) == 1 else 'they were'} set aside."]
 
 
 def _tiny(fit: Fit) -> list[str]:

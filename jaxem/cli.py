@@ -1,0 +1,266 @@
+"""The command `jaxem`: a file in, a report or JSON out. Calls the public face; imports typer, and what is heavy when it runs.
+
+Exit status: 0 done, 1 it ran and could not answer, 2 bad input or usage, 130 interrupted. Every foreseeable mishap is one
+sentence on stderr; the environment variable JAXEM_TRACEBACK asks for the traceback too.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import time
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import _process, io
+from ._version import __version__
+
+
+DONE, NO_ANSWER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+USAGE_ERROR: Any = typer.BadParameter.__base__  # click's, which typer may or may not carry inside itself
+
+
+def _examples(*lines: str) -> str:
+    """Examples at the end of a help page, as they are: the backspace keeps click from filling them."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=_examples(
+        "jaxem select table.csv                     which model, and how many clusters",
+        "jaxem fit table.csv --components 3 --out result",
+        "jaxem predict result/model.npz other.csv   the cluster of each row",
+        "jaxem datasets faithful --out table.csv    something to try it on",
+    ),
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A table as CSV or TSV, header or not; - is standard input.")]
+Columns = Annotated[str | None, typer.Option(metavar="A,B", help="The columns to use, by name; all without it.")]
+Weights = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of row weights; 2 is a row seen twice.")]
+Restarts = Annotated[int, typer.Option(metavar="N", min=1, help="Independent starts for each family and K.")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same answer.")]
+Moves = Annotated[bool, typer.Option("--moves/--no-moves", help="Improve on the starts by splitting and merging.")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder for the model, every run and the pictures.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the choice in a line; no report, no progress bar.")]
+Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep compiled programs for the next time.")]
+
+
+@app.callback(invoke_without_command=True)
+def top(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """How many clusters, and how far can the answer be trusted?
+
+    Mixture models by EM, from many starts at once. Each command says more: jaxem select --help.
+    """
+    if version:
+        typer.echo(f"jaxem {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(
+    epilog=_examples(
+        "jaxem select table.csv",
+        "jaxem select table.csv --columns height,weight --components 1:4",
+        "jaxem select table.csv --family VVV,EEE --out result",
+        "jaxem select counts.tsv --family poisson --criterion icl",
+        "jaxem select table.csv --json | jq .best.num_components",
+        "zcat table.csv.gz | jaxem select - --quiet",
+    )
+)
+def select(
+    file: File,
+    columns: Columns = None,
+    family: Annotated[
+        str, typer.Option(metavar="NAMES", help="gaussian (all structures), poisson, or codes: VVV,EEE.")
+    ] = "gaussian",
+    components: Annotated[str, typer.Option(metavar="K", help="Numbers of clusters to try: 1:9, or 2,3,5.")] = "1:9",
+    criterion: Annotated[str, typer.Option(metavar="NAME", help="What to minimise: aic, bic or icl.")] = "bic",
+    restarts: Restarts = 20,
+    seed: Seed = 0,
+    moves: Moves = True,
+    weights: Weights = None,
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    cache: Cache = True,
+) -> None:
+    """Choose the family and the number of clusters.
+
+    Every family with every K is fitted from many starts; the lowest BIC wins, and the report says how far to trust that.
+    """
+    asked = {"families": _listed(family), "num_components": _numbers(components), "criterion": criterion}
+    _answer(file, columns, weights, out, as_json, quiet, cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
+
+
+@app.command(
+    epilog=_examples("jaxem fit table.csv --components 3", "jaxem fit table.csv --family EEE --components 3 --out result")
+)
+def fit(
+    file: File,
+    components: Annotated[int, typer.Option(metavar="K", min=1, help="The number of clusters.")],
+    columns: Columns = None,
+    family: Annotated[str, typer.Option(metavar="NAME", help="One family: VVV, EEE, VVI, …, or poisson.")] = "VVV",
+    restarts: Restarts = 20,
+    seed: Seed = 0,
+    moves: Moves = True,
+    weights: Weights = None,
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    cache: Cache = True,
+) -> None:
+    """Fit one family with one number of clusters."""
+    if len(_listed(family)) != 1 or family.lower() == "gaussian":
+        raise ValueError(f"fit takes one family, such as VVV or poisson, got {family!r}; use jaxem select to compare several")
+    asked = {"families": _listed(family), "num_components": [components]}
+    _answer(file, columns, weights, out, as_json, quiet, cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
+
+
+@app.command(
+    epilog=_examples("jaxem predict result/model.npz table.csv", "jaxem predict result/model.npz other.csv --out clusters.csv")
+)
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.npz", help="A model that select or fit wrote.")],
+    file: File,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Where to write; standard output without it.")] = None,
+    cache: Cache = True,
+) -> None:
+    """Give every row its cluster, with probabilities.
+
+    The table is written as CSV with more columns: the cluster, numbered as in the report (1 has the largest share), and the
+    probability of every cluster.
+    """
+    name, frame = io.read_table(file)
+    with io.folder(out.parent if out else None):
+        _process.keep_compiled(cache)
+        from ._storage import write_text
+        from .result import load
+
+        fitted = load(model)
+        resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns))
+        text = io.with_clusters(name, frame, resp)
+        if out:
+            write_text(out, text)
+        else:
+            typer.echo(text, nl=False)
+
+
+@app.command(epilog=_examples("jaxem datasets", "jaxem datasets faithful", "jaxem datasets faithful --out faithful.csv"))
+def datasets(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of the data sets.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to copy it.")] = None,
+) -> None:
+    """List the data that come with jaxem, describe one, or copy it."""
+    import textwrap
+
+    from . import datasets as shipped
+    from ._storage import write_text
+
+    if out:
+        if name is None:
+            raise ValueError("--out needs the name of a data set")
+        with io.folder(out.parent):
+            write_text(out, shipped.path(name).read_text(encoding="utf-8"))
+        return
+    for known in map(shipped.describe, shipped.names() if name is None else [name]):
+        typer.echo(f"{known.name}: {known.num_rows} rows; {', '.join(known.columns)}")
+        said = [known.about] if name is None else [known.about, f"From: {known.source}.", f"Cite: {known.reference}"]
+        for sentence in said:
+            typer.echo(textwrap.fill(sentence, 80, initial_indent="  ", subsequent_indent="    "))
+
+
+def _answer(
+    file: str, columns: str | None, weights: str | None, out: Path | None, as_json: bool, quiet: bool, cache: bool, **asked: Any
+) -> None:
+    """What `select` and `fit` share: read, search, write, report."""
+    name, frame = io.read_table(file)
+    weight = io.numeric(name, frame, [weights])[weights].to_numpy() if weights else None
+    frame = io.numeric(name, frame, _listed(columns) if columns else None, besides=weights)
+    with io.folder(out):
+        _process.keep_compiled(cache)
+        from . import _terminal
+        from .selection import select as search
+
+        with _terminal.progress(not quiet) as tell:
+            spent, began = _process.compiling(), time.perf_counter()
+            selection = search(frame, weights=weight, progress=tell, **asked)
+            seconds = time.perf_counter() - began
+        closing = f"{len(selection.runs):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling."
+        if out:
+            closing += f" Written to {out}: {', '.join(io.write_selection(selection, frame, out))}."
+        if as_json:
+            typer.echo(selection.to_json())
+        elif quiet:
+            typer.echo(f"{_terminal.choice(selection)} Trust: {selection.best.trust}.")
+        else:
+            _terminal.report(selection, _terminal.heading(selection, name, frame, asked["num_restarts"]), closing)
+    selection.best  # noqa: B018 - raises, with the reasons, where there is none
+
+
+def _listed(text: str) -> list[str]:
+    """Names between commas; quotes keep a comma inside a name."""
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    """Numbers of components: "1:9" with both ends, "2,3,5", or both mixed."""
+    try:
+        ends = [[int(end) for end in part.split(":")] for part in text.split(",")]
+        out = [k for first, *last in ends for k in range(first, (last or [first])[0] + 1)]
+        if min(out) < 1 or any(len(part) > 2 for part in ends):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"--components takes numbers from 1 up, such as 1:9 or 2,3,5; got {text!r}") from None
+    return out
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: The words after the command's name; None for those of the process.
+    Returns:
+        The exit status.
+    """
+    alone = arguments is None
+    if alone:
+        _process.redeliver_lost_interrupts()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no ± gets a question mark, not a traceback
+    try:
+        status = app(arguments, prog_name="jaxem", standalone_mode=False) or DONE
+        sys.stdout.flush()
+        if status == INTERRUPTED:  # typer may turn Ctrl-C into a status by itself
+            raise KeyboardInterrupt
+        return status
+    except BrokenPipeError:  # the reader has seen enough; keep Python from complaining when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_ANSWER
+    except (KeyboardInterrupt, typer.Abort, USAGE_ERROR, OSError, ValueError, RuntimeError) as error:
+        if os.environ.get("JAXEM_TRACEBACK"):
+            raise
+        status, sentence = _mishap(error)
+        typer.echo(f"jaxem: {sentence}", err=True)
+        if alone and status == INTERRUPTED:
+            _process.leave(status)
+        return status
+
+
+def _mishap(error: Any) -> tuple[int, str]:
+    """The exit status and the sentence for a mishap."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, USAGE_ERROR):
+        command = error.ctx.command_path if error.ctx else "jaxem"
+        return BAD_INPUT, f"{error.format_message().rstrip('.')}; see {command} --help"
+    if isinstance(error, OSError) and error.strerror:
+        return BAD_INPUT, f"{error.strerror}: {error.filename}"
+    return BAD_INPUT if isinstance(error, OSError | ValueError) else NO_ANSWER, str(error)

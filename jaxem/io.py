@@ -1,0 +1,222 @@
+"""Tables in and folders out, for the command: what can be wrong with a file is found here and said in a sentence.
+
+Imports the standard library only; pandas when a file is read. Rows are counted from 1, the header not counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import difflib
+import io
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from .selection import Selection
+
+STDIN = "-"
+SEPARATORS = ("\t", ";", ",", " ")  # the first that splits all lines alike; a blank stands for any run of blanks
+LINES_TO_LOOK_AT = 50
+
+
+def read_table(file: str) -> tuple[str, pd.DataFrame]:
+    """Read a CSV or TSV file; separator, header and decimal comma are recognised.
+
+    A first column without a name holds row names, as R writes them, and becomes the index. Columns without a header
+    are x1, x2, ….
+
+    Args:
+        file: A path, or "-" for standard input.
+    Returns:
+        The file's name for people, and a frame with one row per line.
+    Raises:
+        ValueError: saying what is wrong with the file.
+    """
+    import pandas as pd
+
+    name = "standard input" if file == STDIN else Path(file).name
+    text = _text(file, name)
+    lines = [line for line in text.splitlines() if line.strip()][:LINES_TO_LOOK_AT]
+    separator = next((sep for sep in SEPARATORS if _splits_alike(lines, sep)), ",")
+    header = not _all_numbers(_fields(lines[0], separator))
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=r"\s+" if separator == " " else separator,
+            header=0 if header else None,
+            decimal="," if separator == ";" and "," in "".join(lines[1:]) else ".",
+            skipinitialspace=True,
+        )
+    except pd.errors.ParserError as error:
+        raise ValueError(
+            f"{name} is not a regular table: {str(error).removeprefix('Error tokenizing data. C error: ').strip()}"
+        ) from None
+    if not len(frame):
+        raise ValueError(f"{name} has a header but no rows")
+    if not header:
+        frame.columns = [f"x{j + 1}" for j in range(frame.shape[1])]
+    elif str(frame.columns[0]).startswith("Unnamed: 0"):
+        frame = frame.set_index(frame.columns[0]).rename_axis("")
+    return name, frame
+
+
+def _text(file: str, name: str) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"no such file: {file}") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror}") from None
+    if b"\0" in raw:
+        raise ValueError(f"{name} is no text file; CSV or TSV is needed")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", errors="replace")  # what spreadsheets write; digits are the same in both
+    if not text.strip():
+        raise ValueError(f"{name} is empty")
+    return text
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return line.split() if separator == " " else next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+
+
+def _splits_alike(lines: list[str], separator: str) -> bool:
+    """Whether a separator splits all lines into the same number of fields; a header may lack the name of the row names."""
+    first, *rest = (len(_fields(line, separator)) for line in lines)
+    width = rest[0] if rest else first
+    return width > 1 and first in (width, width - 1) and all(other == width for other in rest)
+
+
+def _all_numbers(fields: list[str]) -> bool:
+    try:
+        return bool([float(field) for field in fields if field.strip() not in ("", "NA")])
+    except ValueError:
+        return False
+
+
+def numeric(name: str, frame: pd.DataFrame, columns: Sequence[str] | None = None, besides: str | None = None) -> pd.DataFrame:
+    """The columns to compute with.
+
+    Args:
+        name: The file's name for people.
+        frame: What was read.
+        columns: Names wanted; None for all of them.
+        besides: A column that is none of them, such as that of the weights.
+    Raises:
+        ValueError: if a column does not exist (with the near miss), or holds text (with the cell, and the columns that do not).
+    """
+    wanted = [column for column in frame.columns if column != besides] if columns is None else list(dict.fromkeys(columns))
+    for column in wanted:
+        if column not in frame.columns:
+            near = difflib.get_close_matches(column, frame.columns, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(frame.columns)}"
+            raise ValueError(f"{name} has no column {column!r}: {hint}")
+    cells = {column: cell for column in frame.columns if (cell := _first_text(frame[column]))}
+    for column in wanted:
+        if column in cells:
+            row, value = cells[column]
+            able = [other for other in frame.columns if other not in cells and other != besides]
+            advice = f"choose numeric ones with --columns {','.join(able)}" if able else "the file has no numeric column"
+            raise ValueError(f"column {column!r} is not numeric (row {row} holds {value!r}); {advice}")
+    return frame[wanted]
+
+
+def _first_text(column: pd.Series) -> tuple[int, str] | None:
+    """Row number and content of the first cell that is no number, None if all are (missing ones included)."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return None
+    text = column.astype(str)
+    bad = (pd.to_numeric(text, errors="coerce").isna() & column.notna()).to_numpy()
+    return (int(bad.argmax()) + 1, text.iloc[bad.argmax()]) if bad.any() else None
+
+
+def with_clusters(name: str, frame: pd.DataFrame, resp: np.ndarray) -> str:
+    """The table as CSV, with each row's cluster, counted from 1, and the probability of every cluster.
+
+    Args:
+        name: The file's name for people.
+        frame: What was read.
+        resp: Probabilities, shape (n, k).
+    Raises:
+        ValueError: if the table has columns of these names.
+    """
+    new = {"cluster": resp.argmax(axis=1) + 1} | {f"probability_{j + 1}": column for j, column in enumerate(resp.T)}
+    taken = [column for column in new if column in frame.columns]
+    if taken:
+        raise ValueError(f"{name} has a column {taken[0]!r} already: rename it")
+    return frame.assign(**new).to_csv(index=frame.index.name is not None, lineterminator="\n")
+
+
+@contextlib.contextmanager
+def folder(path: Path | None) -> Iterator[None]:
+    """Make an output folder, and see that it can be written, before the work starts; where nothing comes of it, remove it.
+
+    Raises:
+        ValueError: if it cannot be made or written.
+    """
+    made: list[Path] = []
+    try:
+        if path is not None:
+            made = [each for each in (path, *path.parents) if not each.exists()]
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+    except OSError as error:
+        why = "it is not a folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise ValueError(f"cannot write to {path}: {why}") from None
+    try:
+        yield
+    except BaseException:
+        for each in made:
+            with contextlib.suppress(OSError):  # not empty: something did come of it
+                each.rmdir()
+        raise
+
+
+def write_selection(selection: Selection, frame: pd.DataFrame, path: Path) -> list[str]:
+    """Write every result that there is into a folder, each file whole or not at all.
+
+    Args:
+        selection: What `jaxem.select` found; without a choice there is no model, and with one cell no criteria to draw.
+        frame: The data.
+        path: The folder.
+    Returns:
+        Names of the files.
+    """
+    from . import plot
+    from ._storage import atomic
+
+    def runs(path: Path) -> None:
+        with atomic(path) as temporary:
+            selection.runs.to_csv(temporary, index=False)
+
+    def picture(draw: Callable[..., Any], *what: Any) -> Callable[[Path], None]:
+        def write(path: Path) -> None:
+            with atomic(path) as temporary:
+                draw(*what).figure.savefig(temporary, format="png")
+
+        return write
+
+    ranking = selection.ranking()
+    makers: dict[str, Callable[[Path], Any]] = {"selection.json": selection.to_json, "runs.csv": runs}
+    if ranking:
+        makers["model.npz"] = ranking[0].save
+    if len(selection.table) > 1:
+        makers["criteria.png"] = picture(plot.criteria, selection)
+    if ranking:
+        makers["clusters.png"] = picture(plot.clusters, ranking[0], frame)
+    for name, write in makers.items():
+        write(path / name)
+    return list(makers)
