@@ -1,0 +1,427 @@
+"""The command: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from rich.text import Text
+
+import jaxem
+from jaxem import _process, _terminal, cli
+from jaxem import io as files
+
+
+FILE = str(jaxem.datasets.path("faithful"))
+SMALL = (
+    "--family",
+    "EEE,VVV",
+    "--components",
+    "1:4",
+    "--restarts",
+    "4",
+)  # in shape as the fixture `selection`: compiled already
+
+
+@dataclasses.dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def prose(self) -> str:
+        """What was printed, without line breaks."""
+        return " ".join(self.out.split())
+
+
+def run(*arguments: str) -> Outcome:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cli.main(list(arguments))
+    return Outcome(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """What one run of `select` printed, and the folder it wrote."""
+    folder = tmp_path_factory.mktemp("out") / "new" / "result"
+    return run("select", FILE, *SMALL, "--out", str(folder)), folder
+
+
+class TestReport:
+    def test_it_says_what_was_asked_found_and_how_far_to_trust_it(self, written):
+        report = written[0]
+        assert report.status == 0
+        assert report.err == ""  # no progress bar into a pipe
+        for part in (
+            "faithful.csv: 272 rows, 2 columns (eruptions, waiting), nothing missing.",
+            "K = 1..4, 4 restarts each, seed 0",
+            "2314.3*",  # mclust 6: EEE, 3 components, BIC -2314.296
+            "Chosen: EEE with K = 3: BIC 2314.3, log-likelihood -1126.3, 11 parameters.",
+            "4.47 ± 0.28   80.9 ± 5.8",
+            "How far to trust it",
+            "The runner-up, ",
+        ):
+            assert part in (report.out if "  " in part else report.prose)
+        assert "of it compiling. Written to" in report.prose
+
+    def test_it_is_plain_text_of_80_columns(self, written):
+        text = written[0].out
+        assert "\x1b" not in text
+        assert max(map(len, text.splitlines())) <= 80 + len(str(written[1]))  # only a long path may stick out
+        assert all(line == line.rstrip() for line in text.splitlines())
+
+    def test_quiet_is_one_line(self):
+        report = run("select", FILE, *SMALL, "--quiet")
+        assert report.out.startswith("Chosen: EEE with K = 3: BIC 2314.3")
+        assert report.out.count("\n") == 1
+
+    def test_fit_shows_one_model_and_no_table(self):
+        report = run("fit", FILE, "--family", "EEE", "--components", "3", "--restarts", "4")
+        assert report.status == 0
+        assert "lower is better" not in report.out
+        assert "Chosen: EEE with K = 3: BIC 2314.3" in report.out
+
+    def test_columns_and_weights_are_taken_by_name(self, tmp_path, faithful):
+        path = tmp_path / "weighted.csv"
+        faithful.assign(name="geyser", n=2)[["name", "waiting", "n"]].to_csv(path, index=False)
+        report = run("select", str(path), "--columns", "waiting", "--weights", "n", "--components", "1:2", "--restarts", "2")
+        assert "1 column (waiting), nothing missing. Weights add up to 544." in report.prose
+
+    def test_rates_are_shown_as_such(self, tmp_path, earthquakes):
+        path = tmp_path / "counts.csv"
+        earthquakes.to_csv(path, index=False)
+        report = run("select", str(path), "--family", "poisson", "--components", "1:2", "--restarts", "2")
+        assert "Family poisson, K = 1..2" in report.prose
+        assert "rates: expected count" in report.out
+
+
+class TestTable:
+    def test_marks_say_which_cells_not_to_trust(self, selection):
+        table = selection.table.copy()
+        table.loc[0, ["log_likelihood", "bic"]] = np.nan
+        table["spurious"] = table.index == 1
+        table["trust"] = ["low" if row == 3 else "high" for row in table.index]
+        lines = [line.plain for line in _terminal.criterion_table(dataclasses.replace(selection, table=table), 80)]
+        first = table["bic"].map("{:.1f}".format)
+        assert lines[2].split() == ["EEE", "-", f"{first[1]}~", f"{first[2]}*", f"{first[3]}?"]
+        legend = " ".join(lines[4:])
+        assert all(meaning in legend for meaning in ("* chosen", "? of low trust", "~ next to singular", "- no fit"))
+
+    def test_nine_numbers_of_components_fit_into_80_columns(self, selection):
+        nine = pd.concat([selection.table.iloc[:1].assign(num_components=k, bic=1234.5) for k in range(1, 10)])
+        lines = _terminal.criterion_table(dataclasses.replace(selection, table=nine, fits={}), 80)
+        assert len([line for line in lines if line.plain.strip().startswith("EEE")]) == 1
+        assert max(line.cell_len for line in lines) <= 80
+
+    def test_what_is_too_wide_is_split_evenly(self):
+        columns = [[Text("K"), Text("EEE")], *([Text(str(k)), Text("1000.0")] for k in range(1, 31))]
+        lines = [line.plain for line in _terminal.grid(columns, 80)]
+        assert max(map(len, lines)) <= 80
+        heads = [line.split() for line in lines if line.strip().startswith("K")]
+        assert [len(head) - 1 for head in heads] == [8, 8, 8, 6]
+        assert [name for head in heads for name in head[1:]] == [str(k) for k in range(1, 31)]
+
+    def test_many_columns_stand_below_each_other(self, fitted):
+        d = 30
+        means = np.arange(3.0)[:, None] * np.linspace(0, 1, d)
+        params = jaxem.Params(weights=fitted.params.weights, means=means, covariances=np.tile(np.eye(d), (3, 1, 1)))
+        wide = dataclasses.replace(fitted, params=params, columns=tuple(f"a_rather_long_name_{j:02}" for j in range(d)))
+        lines = [line.plain for line in _terminal.cluster_table(wide, 80)]
+        assert lines[0].split() == ["cluster", "1", "2", "3"]
+        assert "20 columns of 30" in " ".join(lines)
+        assert "a_rather_long_name_…" in " ".join(lines)
+        assert max(map(len, lines)) <= 80
+
+    @pytest.mark.parametrize(
+        ("value", "sd", "shown"),
+        [
+            (80.8727, 5.8, "80.9"),
+            (4.4657, 0.279, "4.47"),
+            (81234.5, 950.0, "81234"),
+            (3.2e-9, 1.4e-10, "3.2e-09"),
+            (6.02e23, 1e21, "6.02e+23"),
+            (0.0004, 1.2, "0.0004"),
+            (0.0, 1.2, "0.0"),
+        ],
+    )
+    def test_digits_follow_the_spread(self, value, sd, shown):
+        assert _terminal._numbers(np.array([value]), np.array([sd])) == [shown]
+
+
+class TestProgress:
+    def test_only_on_a_terminal_and_only_if_wanted(self, monkeypatch):
+        with _terminal.progress(True) as tell:
+            assert tell is None
+        screen = io.StringIO()
+        screen.isatty = lambda: True
+        monkeypatch.setattr(sys, "stderr", screen)
+        with _terminal.progress(False) as tell:
+            assert tell is None
+        with _terminal.progress(True) as tell:
+            tell("starts", 3, 20)
+            tell("moves, round 1", 0, 7)
+        assert "moves, round 1" in screen.getvalue()
+
+
+class TestFiles:
+    def test_out_holds_every_result(self, written):
+        folder = written[1]
+        pictures = {"criteria.png", "clusters.png"}
+        assert {path.name for path in folder.iterdir()} == {"selection.json", "runs.csv", "model.npz", *pictures}
+        best = json.loads((folder / "selection.json").read_text())["best"]
+        model = jaxem.load(folder / "model.npz")
+        assert (model.family, model.num_components, model.bic) == (best["family"], best["num_components"], best["bic"])
+        runs = pd.read_csv(folder / "runs.csv")
+        assert (runs[runs["origin"] == "start"].groupby(["family", "num_components"]).size() == [1, 4, 4, 4] * 2).all()
+        assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+    def test_json_is_one_object_and_nothing_else(self, faithful):
+        printed = run("select", FILE, *SMALL, "--json", "--seed", "7")
+        assert printed.err == ""
+        told = json.loads(printed.out)
+        same = jaxem.select(faithful, ["EEE", "VVV"], range(1, 5), num_restarts=4, seed=7)
+        assert told == json.loads(same.to_json())
+
+    def test_predict_adds_clusters_and_probabilities(self, written, tmp_path, faithful):
+        table, out = tmp_path / "table.csv", tmp_path / "clusters.csv"
+        named = faithful.assign(name="geyser")[["waiting", "name", "eruptions"]]
+        named.to_csv(table, index=False)
+        printed = run("predict", str(written[1] / "model.npz"), str(table))
+        assert printed.status == 0
+        assert run("predict", str(written[1] / "model.npz"), str(table), "--out", str(out)).out == ""
+        assert out.read_text() == printed.out
+        got = pd.read_csv(io.StringIO(printed.out))
+        pd.testing.assert_frame_equal(got[list(named)], named, check_dtype=False)
+        np.testing.assert_array_equal(got["cluster"], jaxem.load(written[1] / "model.npz").predict(faithful) + 1)
+        np.testing.assert_allclose(got.filter(like="probability_").sum(axis=1), 1)
+
+    def test_predict_overwrites_no_column(self, written, tmp_path, faithful):
+        faithful.assign(cluster=1).to_csv(tmp_path / "t.csv", index=False)
+        refused = run("predict", str(written[1] / "model.npz"), str(tmp_path / "t.csv"))
+        assert (refused.status, refused.out) == (2, "")
+        assert "'cluster' already" in refused.err
+
+    def test_datasets_are_listed_described_and_copied(self, tmp_path):
+        assert all(f"{name}: " in run("datasets").out for name in jaxem.datasets.names())
+        assert "Cite: Azzalini" in run("datasets", "faithful").out
+        assert run("datasets", "faithful", "--out", str(tmp_path / "copy.csv")).status == 0
+        assert (tmp_path / "copy.csv").read_text() == Path(FILE).read_text()
+        assert "'iris'" in run("datasets", "irs").err
+        assert run("datasets", "--out", str(tmp_path / "x")).status == 2
+
+    def test_version(self):
+        assert run("--version").out.split() == ["jaxem", jaxem.__version__]
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("text", "columns"),
+        [
+            ("a,b\n1,2.5\n3,4.5\n", ["a", "b"]),
+            ("\ufeffa,b\n1,2.5\n3,4.5\n", ["a", "b"]),
+            ("a\tb\r\n1\t2.5\r\n3\t4.5\r\n", ["a", "b"]),
+            ("a;b\n1;2,5\n3;4,5\n", ["a", "b"]),
+            ("a  b\n 1 2.5\n 3 4.5\n", ["a", "b"]),
+            ("1,2.5\n3,4.5\n", ["x1", "x2"]),
+            ('"","a","b"\n"1",1,2.5\n"2",3,4.5\n', ["a", "b"]),  # R's write.csv
+            ('"a" "b"\n"1" 1 2.5\n"2" 3 4.5\n', ["a", "b"]),  # R's write.table
+            ('"a, b",c\n1,2.5\n3,4.5\n', ["a, b", "c"]),
+        ],
+    )
+    def test_tables_as_people_write_them(self, tmp_path, text, columns):
+        path = tmp_path / "table.txt"
+        path.write_bytes(text.encode())
+        name, frame = files.read_table(str(path))
+        assert name == "table.txt"
+        assert list(frame.columns) == columns
+        np.testing.assert_array_equal(frame.to_numpy(), [[1, 2.5], [3, 4.5]])
+
+    def test_one_column_and_standard_input(self, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"v\n0.1\n0.30000000000000004\n")))
+        name, frame = files.read_table("-")
+        assert name == "standard input"
+        np.testing.assert_allclose(frame["v"], [0.1, 0.30000000000000004], rtol=1e-15)
+
+    @pytest.mark.parametrize(
+        ("text", "numbers"), [("1:4", [1, 2, 3, 4]), ("3", [3]), ("2,5,9", [2, 5, 9]), ("1:2,5:6", [1, 2, 5, 6])]
+    )
+    def test_numbers_of_components(self, text, numbers):
+        assert cli._numbers(text) == numbers
+
+    def test_names_between_commas(self):
+        assert cli._listed('a, "b, c",d') == ["a", "b, c", "d"]
+
+
+BAD_FILES = {
+    "empty.csv": (b"", "empty.csv is empty"),
+    "blank.csv": (b"\n \n", "blank.csv is empty"),
+    "header.csv": (b"a,b\n", "a header but no rows"),
+    "binary.csv": (b"PK\x03\x04\0\0", "no text file"),
+    "ragged.csv": (b"a,b\n1,2\n3,4,5\n", "line 3"),
+    "text.csv": (
+        b"a,b,c\n1,x,2\n3,y,4\n",
+        "column 'b' is not numeric (row 1 holds 'x'); choose numeric ones with --columns a,c",
+    ),
+    "letters.csv": (b"a\nx\ny\n", "the file has no numeric column"),
+    "infinite.csv": (b"a,b\n1,2\n3,inf\n-inf,4\n", "row 2, column 'b' is infinite"),
+    "missing.csv": (b"a,b\n1,2\n3,\n", "row 2, column 'b' is missing"),
+    "constant.csv": (b"a,b\n1,2\n1,2\n", "every column is constant"),
+}
+BAD_WORDS = [
+    (["select", "no_such.csv"], "no such file: no_such.csv"),
+    (["select", "."], "cannot read ."),
+    (["select", FILE, "--columns", "waitng"], "did you mean 'waiting'?"),
+    (["select", FILE, "--weights", "n"], "no column 'n'"),
+    (["select", FILE, "--family", "VVVV"], "did you mean 'VVV'?"),
+    (["select", FILE, "--family", "poisson"], "needs counts"),
+    (["select", FILE, "--criterion", "bicc"], "criterion must be one of"),
+    (["select", FILE, "--components", "0:3"], "from 1 up"),
+    (["select", FILE, "--components", "3:1"], "from 1 up"),
+    (["select", FILE, "--components", "1:2:3"], "from 1 up"),
+    (["select", FILE, "--components", "many"], "from 1 up"),
+    (["select", FILE, "--restarts", "0"], "--restarts"),
+    (["select", FILE, "--seed", "-1"], "--seed"),
+    (["select", FILE, "--no-such-option"], "see jaxem select --help"),
+    (["select"], "Missing argument"),
+    (["selct", FILE], "No such command 'selct'"),
+    (["fit", FILE], "--components"),
+    (["fit", FILE, "--components", "0"], "--components"),
+    (["fit", FILE, "--components", "2", "--family", "gaussian"], "fit takes one family"),
+    (["predict", "no_such.npz", FILE], "no such file: no_such.npz"),
+    (["predict", FILE, FILE], "not a saved jaxem fit"),
+]
+
+
+def assert_refused(outcome: Outcome, why: str) -> None:
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("jaxem: ")
+    assert outcome.err.count("\n") == 1
+    assert why in outcome.err
+
+
+class TestBadInput:
+    """One sentence on stderr, status 2, nothing written."""
+
+    @pytest.mark.parametrize("name", BAD_FILES)
+    def test_files(self, tmp_path, name):
+        content, why = BAD_FILES[name]
+        (tmp_path / name).write_bytes(content)
+        assert_refused(run("select", str(tmp_path / name), "--out", str(tmp_path / "new" / "out"), "--json"), why)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+
+    @pytest.mark.parametrize(("arguments", "why"), BAD_WORDS)
+    def test_words(self, tmp_path, monkeypatch, arguments, why):
+        monkeypatch.chdir(tmp_path)
+        out = ["--out", "new/out"] if arguments[0] in ("select", "fit", "predict") else []
+        assert_refused(run(*arguments, *out), why)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_that_cannot_be_written(self, tmp_path):
+        taken = tmp_path / "taken"
+        taken.write_text("a file")
+        assert_refused(run("select", FILE, "--out", str(taken)), "cannot write to")
+        assert_refused(run("select", FILE, "--out", str(taken / "below")), "it is not a folder")
+        assert taken.read_text() == "a file"
+
+    def test_a_question_without_an_answer_is_status_1(self, tmp_path):
+        (tmp_path / "pairs.csv").write_text("a,b\n" + "1,2\n5,6\n" * 3)
+        outcome = run("select", str(tmp_path / "pairs.csv"), "--components", "3:4", "--out", str(tmp_path / "out"))
+        assert outcome.status == 1
+        assert "only 2 distinct rows" in outcome.out
+        assert outcome.err.startswith("jaxem: no fit can be chosen (too few distinct rows)")
+        assert "model.npz" not in [path.name for path in (tmp_path / "out").iterdir()]
+
+    def test_the_traceback_can_be_had(self, monkeypatch):
+        monkeypatch.setenv("JAXEM_TRACEBACK", "1")
+        with pytest.raises(ValueError, match="no such file"):
+            run("select", "no_such.csv")
+
+
+class TestInterrupted:
+    def test_one_line_status_130_and_nothing_left(self, tmp_path, monkeypatch):
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(jaxem.selection, "select", interrupted)
+        outcome = run("select", FILE, "--out", str(tmp_path / "new" / "out"))
+        assert (outcome.status, outcome.out, outcome.err.strip()) == (130, "", "jaxem: interrupted")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_no_file_is_half_written(self, tmp_path, monkeypatch, selection, faithful):
+        replace, written = Path.replace, []
+
+        def interrupted(self, target):
+            written.append(Path(target).name)
+            if len(written) == 2:
+                raise KeyboardInterrupt
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            files.write_selection(selection, faithful, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == written[:1]
+        json.loads((tmp_path / written[0]).read_text())
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_the_process_itself(self, tmp_path):
+        pipe = tmp_path / "pipe.csv"
+        os.mkfifo(pipe)
+        command = [sys.executable, "-m", "jaxem", "select", str(pipe)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with pipe.open("w"):  # returns when the process is about to read
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err.strip()) == (130, "", "jaxem: interrupted")
+
+
+class TestProcess:
+    def test_help_does_not_wait_for_jax(self):
+        code = "import sys; from jaxem.cli import main; main(['--help']); print({'jax', 'numpy', 'pandas'} & set(sys.modules))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert "jaxem select table.csv" in done.stdout
+        assert done.stdout.endswith("set()\n")
+
+    @pytest.mark.parametrize("command", ["select", "fit", "predict", "datasets"])
+    def test_help_teaches_by_example(self, command):
+        page = run(command, "--help")
+        assert page.status == 0
+        assert f"Examples:\n    jaxem {command}" in page.out
+        assert max(map(len, page.out.splitlines())) <= 80
+
+    def test_compiled_programs_are_kept_unless_told_otherwise(self, tmp_path, monkeypatch):
+        names = ("dir", "min_compile_time_secs", "min_entry_size_bytes")
+        options = ["jax_compilation_cache_dir", *(f"jax_persistent_cache_{name}" for name in names[1:])]
+        before = {name: getattr(jax.config, name) for name in options}
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.delenv("JAXEM_CACHE", raising=False)
+        blocked = tmp_path / "file"
+        blocked.write_text("")
+        try:
+            for home, wanted, setting, expected in [
+                (tmp_path, False, "", None),
+                (tmp_path, True, "off", None),
+                (blocked, True, "", None),
+                (tmp_path, True, "", str(tmp_path / "jaxem")),
+            ]:
+                jax.config.update("jax_compilation_cache_dir", None)
+                monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+                monkeypatch.setenv("JAXEM_CACHE", setting)
+                _process.keep_compiled(wanted)
+                assert jax.config.jax_compilation_cache_dir == expected
+        finally:
+            for name, value in before.items():
+                jax.config.update(name, value)

@@ -1,0 +1,145 @@
+"""Pictures: what they show, and that they touch nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+import jaxem
+from jaxem import plot
+
+
+@pytest.fixture(scope="module")
+def counts(earthquakes):
+    return jaxem.fit(earthquakes, "poisson", 2, num_restarts=2, moves=False)
+
+
+def labels(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+class TestAxes:
+    def test_without_axes_a_figure_outside_pyplot_is_made(self, selection):
+        ax = plot.criteria(selection)
+        assert type(ax.figure.canvas).__name__ == "FigureCanvasAgg"
+        assert not getattr(mpl, "pyplot", None) or not mpl.pyplot.get_fignums()
+
+    def test_given_axes_are_drawn_on_and_returned(self, selection, faithful):
+        three = Figure().subplots(1, 3)
+        assert selection.plot(ax=three[0]) is three[0]
+        assert plot.clusters(selection.best, faithful, three[1]) is three[1]
+        assert plot.restarts(selection, "EEE", 3, three[2]) is three[2]
+
+    def test_a_picture_is_the_same_each_time(self, counts, earthquakes, tmp_path):
+        for name in ("a.png", "b.png"):
+            plot.clusters(counts, earthquakes).figure.savefig(tmp_path / name)
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+class TestCriteria:
+    def test_the_choice_is_in_sight_and_named(self, selection):
+        ax = plot.criteria(selection)
+        low, high = ax.get_ylim()
+        assert low < selection.best.bic < high
+        assert [text.get_text() for text in ax.texts] == ["EEE, K = 3"]
+        assert labels(ax) == ["EEE", "VVV"]
+
+    def test_a_family_far_off_does_not_set_the_scale(self, selection):
+        far = selection.table["family"] == "VVV"
+        table = selection.table.assign(bic=selection.table["bic"] + 1e5 * far)
+        ax = plot.criteria(dataclasses.replace(selection, table=table))
+        assert ax.get_ylim()[1] < 1e4
+        assert labels(ax) == ["EEE", "VVV (off the scale)"]
+
+    def test_fits_next_to_singular_are_hollow(self, selection):
+        table = selection.table.assign(spurious=selection.table["num_components"] == 4)
+        ax = plot.criteria(dataclasses.replace(selection, table=table))
+        hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+        assert [line.get_xdata().tolist() for line in hollow] == [[4], [4]]
+        assert labels(ax)[-1] == "next to singular"
+
+    def test_cells_without_a_fit_and_one_cell_alone(self, selection):
+        table = selection.table.copy()
+        table.loc[table["num_components"] != 3, ["bic", "log_likelihood"]] = np.nan
+        ax = plot.criteria(dataclasses.replace(selection, table=table[table["family"] == "EEE"]))
+        assert np.isfinite(ax.get_ylim()).all()
+
+
+class TestClusters:
+    def test_ellipses_hold_the_probability_they_claim(self, fitted, faithful):
+        ax = plot.clusters(fitted, faithful)
+        ellipses = [patch for patch in ax.patches if isinstance(patch, Ellipse)]
+        assert len(ellipses) == 2 * fitted.num_components
+        for number, ellipse in enumerate(ellipses):
+            k, region = number // 2, plot.REGIONS[number % 2]
+            t = np.linspace(0, 2 * math.pi, 7)
+            axes = np.stack([ellipse.width / 2 * np.cos(t), ellipse.height / 2 * np.sin(t)])
+            turn = math.radians(ellipse.angle)
+            edge = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) @ axes
+            np.testing.assert_allclose(ellipse.center, fitted.params.means[k])
+            # With two columns the squared distance has distribution 1 - exp(-q / 2).
+            squared = (edge * np.linalg.solve(fitted.params.covariances[k], edge)).sum(0)
+            np.testing.assert_allclose(1 - np.exp(-squared / 2), region)
+
+    def test_every_row_is_drawn_in_its_cluster(self, fitted, faithful):
+        ax = plot.clusters(fitted, faithful)
+        assert [len(points.get_offsets()) for points in ax.collections] == np.bincount(fitted.predict(faithful)).tolist()
+        assert labels(ax) == ["1 (48 %)", "2 (36 %)", "3 (17 %)"]
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("eruptions", "waiting")
+
+    def test_the_most_telling_columns_are_chosen(self, fitted, faithful):
+        wide = faithful.assign(noise=np.resize([0.0, 1.0], len(faithful)))[["noise", "eruptions", "waiting"]]
+        start = fitted.predict_proba(faithful)
+        fit = jaxem.fit(wide, "EEE", 3, start=start, max_steps=3)
+        ax = plot.clusters(fit, wide)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("eruptions", "waiting")
+        ax = plot.clusters(fit, wide, columns=("waiting", "noise"))
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("waiting", "noise")
+        with pytest.raises(ValueError, match="no column 'wait'"):
+            plot.clusters(fit, wide, columns=("wait", "noise"))
+        with pytest.raises(ValueError, match="two of"):
+            plot.clusters(fit, wide, columns=("noise",))
+
+    def test_large_data_are_thinned(self, fitted, faithful, monkeypatch):
+        monkeypatch.setattr(plot, "MOST_POINTS", 100)
+        ax = plot.clusters(fitted, faithful)
+        assert sum(len(points.get_offsets()) for points in ax.collections) == 100
+
+    def test_one_column_of_counts_adds_up_to_the_mixture(self, counts, earthquakes):
+        ax = plot.clusters(counts, earthquakes)
+        total, *parts = ax.lines
+        grid = total.get_xdata()
+        assert (grid == grid.round()).all()
+        np.testing.assert_allclose(total.get_ydata(), np.exp(counts.log_prob(grid)))
+        np.testing.assert_allclose(sum(part.get_ydata() for part in parts), total.get_ydata())
+        assert labels(ax)[0] == "all"
+        assert ax.get_ylabel() == "probability"
+
+    def test_two_columns_of_counts_show_rates(self, counts, earthquakes):
+        params = jaxem.Params(weights=counts.params.weights, rates=np.hstack([counts.params.rates, counts.params.rates]))
+        fit = dataclasses.replace(counts, params=params, columns=("a", "b"), input_columns=("a", "b"))
+        ax = plot.clusters(fit, np.hstack([earthquakes, earthquakes]))
+        assert [text.get_text() for text in ax.texts] == ["1", "2"]
+        assert "standard deviation" in ax.get_legend().get_title().get_text()
+
+
+class TestRestarts:
+    def test_every_run_is_there_best_first(self, selection):
+        ax = plot.restarts(selection, "EEE", 3)
+        runs = selection.runs[(selection.runs["family"] == "EEE") & (selection.runs["num_components"] == 3)]
+        points = np.concatenate([line.get_xydata() for line in ax.lines[1:]])
+        points = points[np.argsort(points[:, 0])]
+        assert len(points) == np.isfinite(runs["log_likelihood"]).sum()
+        assert (np.diff(points[:, 1]) >= 0).all()
+        best = selection["EEE", 3]
+        assert f"{best.replicated} of {best.num_finalists} finalists" in ax.get_legend().get_title().get_text()
+
+    def test_a_cell_that_was_not_asked_for(self, selection):
+        with pytest.raises(KeyError, match="no fit for"):
+            plot.restarts(selection, "EEE", 9)
