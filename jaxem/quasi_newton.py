@@ -144,11 +144,11 @@ class QuasiNewton:
             params = protocol.from_free(model, unravel(point))
             return model.complete(params, state.stats, here) + protocol.log_prior(model, params)
 
-        here = protocol.from_free(model, unravel(state.point))
+        point: Any = state.point
+        here = protocol.from_free(model, unravel(point))
         image, _ = ravel_pytree(protocol.to_free(model, model.m_step(here, state.stats)))
-        gradient: Any = jax.grad(complete)(state.point)  # pyright: ignore[reportArgumentType]  # jaxtyping's union of arrays
-        gradient = jnp.where(jnp.isfinite(state.point), gradient, 0.0)  # an absent component has nowhere to go
-        state, point = _choose(state, _difference(image, state.point), gradient, tol)
+        gradient = jnp.where(jnp.isfinite(point), jax.grad(complete)(point), 0.0)  # an absent component has nowhere to go
+        state, point = _choose(state, _difference(image, point), gradient, tol)
         return _receive(state, point, evaluate(model, protocol.from_free(model, unravel(point)), data, e_step))
 
 
