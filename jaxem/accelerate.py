@@ -25,7 +25,8 @@ from ._typing import Array, Float, Int, Scalar
 from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select, start_failure
 
 
-STATS, BASE, PAIR, PROPOSAL = range(4)  # what the point in hand is: statistics only; evaluated; its EM image; extrapolated
+# What the point in hand is: not yet evaluated; known by statistics only; evaluated; its EM image; extrapolated.
+GIVEN, STATS, BASE, PAIR, PROPOSAL = range(5)
 MAX_REACH = 64.0  # the longest step in units of EM's own; uncapped steps lose one lane in seventy to "never arrives"
 GROWTH = 4.0
 NUM_RATES = 5  # the convergence rate is the slowest seen in this many cycles
@@ -39,7 +40,7 @@ class SquaremState:
         params: The best legal point so far: what is reported.
         log_likelihood: Its log-likelihood, in nats.
         objective: log-likelihood + log-prior at `params`; never falls.
-        phase: What `point` is: STATS, BASE, PAIR or PROPOSAL.
+        phase: What `point` is: GIVEN, STATS, BASE, PAIR or PROPOSAL.
         point: The point that was evaluated last.
         stats: Its sufficient statistics.
         value: Its objective, −inf where it was not legal.
@@ -90,15 +91,16 @@ class Squarem:
 
     def init(self, model: Any, params: Any, data: Any, e_step: EStep | None = None) -> SquaremState:
         """The state at `params`, after one E-step."""
+        state = self.from_params(model, params, data)
         at = evaluate(model, params, data, e_step)
-        return replace(
-            self.from_stats(model, params, at.stats),
-            phase=jnp.asarray(BASE, jnp.int32),
-            value=jnp.where(at.legal, at.objective, -jnp.inf),
-            log_likelihood=at.log_likelihood,
-            objective=at.objective,
-            status=start_failure(at),
-        )
+        started = _receive(replace(state, phase=jnp.asarray(BASE, jnp.int32)), state.point, at)
+        return replace(started, num_steps=state.num_steps, status=start_failure(at))
+
+    def from_params(self, model: Any, params: Any, data: Any) -> SquaremState:
+        """The state whose first step is an E-step at `params`. Costs no E-step: of the data only the shapes matter."""
+        stats, _ = jax.eval_shape(model.e_step, params, data)
+        blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), stats)
+        return replace(self.from_stats(model, params, blank), phase=jnp.asarray(GIVEN, jnp.int32))
 
     def from_stats(self, model: Any, params: Any, stats: Any) -> SquaremState:
         """The state whose first step begins with an M-step on `stats`; dead components fall back to `params`. Costs no E-step."""
@@ -139,6 +141,7 @@ class Squarem:
 
 def _choose(state: SquaremState, image: Any, tol: Scalar) -> tuple[SquaremState, Any]:
     """The next point to evaluate, and the state in the phase that the point will have."""
+    given = state.phase == GIVEN
     extrapolating = (state.phase == PAIR) & (state.num_plain <= 0)
     refused = (state.phase == PROPOSAL) & (state.value < state.image_value - resolution(state.image_value))
     rebase = ((state.phase == BASE) | (state.phase == PROPOSAL) & ~refused) | (state.phase == PAIR) & ~extrapolating
@@ -166,7 +169,8 @@ def _choose(state: SquaremState, image: Any, tol: Scalar) -> tuple[SquaremState,
         num_hits=num_hits,
         status=jnp.where(num_hits >= NUM_HITS, Status.CONVERGED, state.status).astype(jnp.int32),
     )
-    return chosen, select(extrapolating, proposal, select(refused, state.second, image))
+    onward = select(extrapolating, proposal, select(refused, state.second, image))
+    return chosen, select(given, state.point, onward)
 
 
 def _receive(state: SquaremState, point: Any, at: Evaluation) -> SquaremState:

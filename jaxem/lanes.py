@@ -31,6 +31,7 @@ TICKS = 20  # steps a block takes before the host looks at it; also the length o
 CACHE_BYTES = 2**22  # what components × chunk should fill: measured best between 2 and 4 MB on two cores
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
+FEW = 4  # lanes side by side where a single one fills the cache: the last ones of large data, and those that a subsample has chosen
 LARGE = 50_000  # rows × components from which it pays to compile more programs: narrow ones, one to finish, one for half of K
 PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
 
@@ -109,16 +110,8 @@ def _with_means(components, better):
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
-def _finish_block(models, params, stats, *, method):
-    return jax.vmap(method.from_params)(models, params, stats)
-
-
-@functools.partial(jax.jit, static_argnames=("method", "chunk"))
-def _begin_block_at(models, params, data, *, method, chunk):
-    def begin(model, params):
-        return method.init(model, params, data, chunked(model.e_step, chunk))
-
-    return jax.vmap(begin)(models, params)
+def _begin_block_at(models, params, data, *, method):
+    return jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params)
 
 
 @pytree
@@ -184,7 +177,7 @@ class Engine:
         self.tol = np.asarray(tol, self.dtype)
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
-        self.narrow = max(1, self.block // 4) if self.large else self.block
+        self.narrow = min(FEW, self.block) if self.large else self.block
         on_cpu = jax.default_backend() == "cpu"
         self._advance = _advance_small_block if on_cpu and not self.large else _advance_block
         rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
@@ -208,13 +201,13 @@ class Engine:
             parts.append(take(jax.device_get(states), slice(len(batch))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
-    def begin_at(self, models: list[Any], params: list[MixtureParams]) -> Any:
-        """States at given params (k, ...), after one E-step."""
+    def begin_at(self, models: list[Any], params: list[MixtureParams], method: Any = None) -> Any:
+        """States whose first step is an E-step at given params (k, ...)."""
         parts = []
         for first in range(0, len(models), self.block):
             some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            states = _begin_block_at(stack(some), padded, self.data, method=self.method, chunk=self.chunk)
+            states = _begin_block_at(stack(some), padded, self.data, method=self.method if method is None else method)
             parts.append(take(jax.device_get(states), slice(min(self.block, len(models) - first))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -242,7 +235,8 @@ class Engine:
             return states
         some = [models[lane] for lane in unfinished]
         paths = None if histories is None else [histories[lane] for lane in unfinished]
-        late = self._on(some, take(states, unfinished))
+        best = [take(states.params, lane) for lane in unfinished]
+        late = replace(self.begin_at(some, best, self.finisher), num_steps=states.num_steps[unfinished])
         late = self.run(some, late, max_steps=max_steps, histories=paths, report=report, method=self.finisher)
         shared = {}
         for name in ("params", "log_likelihood", "objective", "num_steps", "status"):
@@ -251,17 +245,6 @@ class Engine:
                 old[unfinished] = new
             shared[name] = whole
         return replace(before, **shared)
-
-    def _on(self, models: list[Any], states: Any) -> Any:
-        """States of the finisher that go on from the best points of other states."""
-        parts = []
-        for first in range(0, len(models), self.block):
-            lanes = np.array(self._fill(list(range(first, min(first + self.block, len(models))))))
-            some = stack([models[lane] for lane in lanes])
-            late = _finish_block(some, take(states.params, lanes), take(states.stats, lanes), method=self.finisher)
-            parts.append(take(jax.device_get(late), slice(min(self.block, len(models) - first))))
-        late = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-        return replace(late, num_steps=states.num_steps)
 
     def run(
         self,

@@ -17,7 +17,7 @@ from . import init as starts
 from . import tabular, trust
 from ._status import Status
 from .cell import Cell, Run
-from .lanes import TICKS, Engine, home, pad_data, take, trim_components, widths
+from .lanes import FEW, TICKS, Engine, pad_data, take, trim_components, widths
 from .models.mixture import Mixture, MixtureParams
 from .result import Fit, Params
 from .search import Batch, Effort, Report, Search
@@ -27,7 +27,7 @@ STAGE_WITHOUT_MOVES = 50  # a longer first stage, where no moves will make good 
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
 GIVEN = "given"
 SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters, if that is more
-SUBSAMPLE_FROM = 10  # times as many rows make a search on a subsample pay
+SUBSAMPLE_FROM = 4  # times as many rows make a search on a subsample pay
 SUBSAMPLE_STEPS = 300
 
 
@@ -122,20 +122,21 @@ class Problem:
         bound = [family.bind(self.rows, table.weight, self.scale, options.dtype) for family in families]
         self.cells = [Cell(family, k) for family in bound for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
-        self.engines = self._engines(self.rows, table.weight)
+        self.sample = self._subsample() if self.able else None
+        self.engines = self._engines(self.rows, table.weight, None if self.sample is None else FEW)
 
-    def _engines(self, rows: np.ndarray, weight: np.ndarray) -> list[Engine]:
+    def _engines(self, rows: np.ndarray, weight: np.ndarray, block: int | None = None) -> list[Engine]:
         """The programs for some rows (d, n)."""
         data = pad_data(rows, weight, self.options.dtype)
         padded = widths([cell.num_components for cell in self.able], rows.shape[1])
-        return [Engine(data, rows.shape[1], width, tol=self.options.tol) for width in padded]
+        return [Engine(data, rows.shape[1], width, tol=self.options.tol, block=block) for width in padded]
 
     def search(self) -> None:
         """Find the best optimum of every cell: on all rows or, where there are very many, on a subsample first."""
         if not self.able:
             return
         rows, weight, options = self.rows, self.table.weight, self.options
-        sample = self._subsample()
+        sample = self.sample
         if sample is None:
             self._search(self.able, self.engines, rows, weight, options.max_steps)
             return
@@ -203,29 +204,27 @@ class Problem:
 
     def certify(self) -> None:
         """Check every best fit in the accurate form; where the fast form was not safe, finish the run in the accurate one."""
-        for engine in self.engines:
-            found = [
-                (cell, cell.best)
-                for cell in self.able
-                if cell.best is not None and home(self.engines, cell.num_components) is engine
-            ]
-            doubtful = []
-            for cell, best, summary in self._summaries(engine, found):
-                cell.summary = summary
-                if not abs(summary.log_likelihood - best.log_likelihood) <= self.options.tol / 10:
-                    doubtful.append((cell, best))
-            if not doubtful:
-                continue
-            models = [Mixture(cell.family.with_residuals()) for cell, _ in doubtful]
-            states = engine.begin_at(models, [best.params for _, best in doubtful])
-            states = engine.finish(models, states, max_steps=self.options.max_steps)
-            for slot, (cell, best) in enumerate(doubtful):
-                if np.isfinite(states.log_likelihood[slot]):
-                    best.params = trim_components(take(states.params, slot), cell.num_components)
-                    best.num_steps += int(states.num_steps[slot])
-                    best.status = Status(int(states.status[slot]))
-            for cell, best, summary in self._summaries(engine, doubtful):
-                cell.summary, best.log_likelihood = summary, float(summary.log_likelihood)
+        found = [(cell, cell.best) for cell in self.able if cell.best is not None]
+        if not found:
+            return
+        engine = self.engines[-1]  # the widest holds every cell: one program, run once
+        doubtful = []
+        for cell, best, summary in self._summaries(engine, found):
+            cell.summary = summary
+            if not abs(summary.log_likelihood - best.log_likelihood) <= self.options.tol / 10:
+                doubtful.append((cell, best))
+        if not doubtful:
+            return
+        models = [Mixture(cell.family.with_residuals()) for cell, _ in doubtful]
+        states = engine.begin_at(models, [best.params for _, best in doubtful])
+        states = engine.finish(models, states, max_steps=self.options.max_steps)
+        for slot, (cell, best) in enumerate(doubtful):
+            if np.isfinite(states.log_likelihood[slot]):
+                best.params = trim_components(take(states.params, slot), cell.num_components)
+                best.num_steps += int(states.num_steps[slot])
+                best.status = Status(int(states.status[slot]))
+        for cell, best, summary in self._summaries(engine, doubtful):
+            cell.summary, best.log_likelihood = summary, float(summary.log_likelihood)
 
     def _summaries(self, engine: Engine, found: list[tuple[Cell, Run]]) -> list[tuple[Cell, Run, Any]]:
         """What the accurate form says of fits."""

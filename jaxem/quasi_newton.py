@@ -25,7 +25,7 @@ from . import protocol
 from ._pytree import pytree, replace, static
 from ._status import Status
 from ._typing import Array, Bool, Float, Int, Scalar
-from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select
+from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select, start_failure
 
 
 GIVEN, IMAGE, PROPOSAL = range(3)  # the point in hand: not yet evaluated; EM's own; the quasi-Newton step's
@@ -98,8 +98,9 @@ class QuasiNewton:
 
     memory: int = static(default=10)
 
-    def from_params(self, model: Any, params: Any, stats: Any) -> QuasiNewtonState:
-        """The state whose first step is an E-step at `params`; of `stats` only the shapes matter."""
+    def from_params(self, model: Any, params: Any, data: Any) -> QuasiNewtonState:
+        """The state whose first step is an E-step at `params`. Costs no E-step: of the data only the shapes matter."""
+        stats, _ = jax.eval_shape(model.e_step, params, data)
         free, _ = ravel_pytree(protocol.to_free(model, params))
         low = jnp.asarray(-jnp.inf, free.dtype)
         zero = jnp.zeros((), jnp.int32)
@@ -111,7 +112,7 @@ class QuasiNewton:
             objective=low,
             phase=jnp.asarray(GIVEN, jnp.int32),
             point=free,
-            stats=jax.tree.map(jnp.zeros_like, stats),
+            stats=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), stats),
             value=low,
             base=free,
             base_value=low,
@@ -131,8 +132,10 @@ class QuasiNewton:
 
     def init(self, model: Any, params: Any, data: Any, e_step: EStep | None = None) -> QuasiNewtonState:
         """The state at `params`, after one E-step."""
+        state = self.from_params(model, params, data)
         at = evaluate(model, params, data, e_step)
-        return _receive(self.from_params(model, params, at.stats), self.from_params(model, params, at.stats).point, at)
+        started = _receive(replace(state, phase=jnp.asarray(IMAGE, jnp.int32)), state.point, at)
+        return replace(started, num_steps=state.num_steps, status=start_failure(at))
 
     def step(
         self, model: Any, state: QuasiNewtonState, data: Any, tol: Scalar, e_step: EStep | None = None
