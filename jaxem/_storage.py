@@ -58,7 +58,7 @@ def read_arrays(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Any]
         ValueError: if the file is damaged or is not of this kind; `what` names what was expected.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop(HEADER).tobytes().decode())
         return header, arrays

@@ -115,7 +115,9 @@ class Starts:
         if len(rows) == space.shape[1]:
             return labels
         means = np.stack([space[:, rows[labels == j]].mean(1) for j in range(labels.max() + 1)])
-        return _nearest(space, means)
+        everywhere = _nearest(space, means)
+        everywhere[rows] = labels
+        return everywhere
 
     @functools.cache  # noqa: B019  # one tree a scaling, for as long as the starts live
     def _tree(self, kind: str) -> tuple[np.ndarray, Callable[[int], np.ndarray]]:

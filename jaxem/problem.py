@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from . import families as family_names
 from . import init as starts
 from . import tabular, trust
 from ._status import Status
@@ -26,6 +27,7 @@ from .search import Batch, Effort, Report, Search
 STAGE_WITHOUT_MOVES = 50  # a longer first stage, where no moves will make good what it loses
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
 GIVEN = "given"
+COLLINEAR = 1e-15, 1e-5  # smallest eigenvalues of the correlation matrix between which full covariances see sphered data
 SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters, if that is more
 SUBSAMPLE_FROM = 4  # times as many rows make a search on a subsample pay
 SUBSAMPLE_STEPS = 300
@@ -71,9 +73,13 @@ class Options:
         """Options from what a user gave; every mistake is a sentence."""
         if init not in starts.KINDS:
             raise ValueError(f"init must be one of {', '.join(map(repr, starts.KINDS))}, got {init!r}")
+        try:
+            width = str(np.dtype(dtype))
+        except TypeError:
+            width = ""
         if not (isinstance(tol, int | float | np.floating) and np.isfinite(tol) and tol > 0):
             raise ValueError(f"tol must be a positive number of nats, got {tol!r}")
-        if str(np.dtype(dtype)) not in ("float32", "float64"):
+        if width not in ("float32", "float64"):
             raise ValueError(f"dtype must be float64 or float32, got {dtype!r}")
         return cls(
             tabular.count("num_restarts", num_restarts),
@@ -113,11 +119,17 @@ class Problem:
         for family in families:
             family.check(table.x, list(table.columns))
         self.total = float(table.weight.sum())
-        self.centre, self.scale = np.zeros(table.x.shape[1]), np.ones(table.x.shape[1])
+        self.centre, self.scale = np.zeros(table.x.shape[1]), np.eye(table.x.shape[1])
+        self.rows = table.x.T
         if self.scaled:
-            self.centre, self.scale = _moments(table.x, table.weight)
-        self.rows = ((table.x - self.centre) / self.scale).T
-        self.offset = -self.total * float(np.log(self.scale).sum())
+            self.centre, deviation = _moments(table.x, table.weight)
+            self.rows = ((table.x - self.centre) / deviation).T
+            self.scale = np.diag(deviation)
+            if all(getattr(family, "linear", False) for family in families) and nearly_collinear(table):
+                factor = np.linalg.cholesky(_correlation(table))
+                self.rows = np.linalg.solve(factor, self.rows)
+                self.scale = deviation[:, None] * factor
+        self.offset = -self.total * float(np.linalg.slogdet(self.scale)[1])
         self.distinct = table.num_distinct(max(components))
         bound = [family.bind(self.rows, table.weight, self.scale, options.dtype) for family in families]
         self.cells = [Cell(family, k) for family in bound for k in components]
@@ -175,10 +187,10 @@ class Problem:
         cell, engine = self.cells[0], self.engines[0]
         models = [Mixture(cell.family)]
         if hasattr(start, "weights"):
-            states = engine.begin_at(models, [self._adopt(start, cell)])
+            resp = engine.posterior(models, [self._adopt(start, cell)])[0]  # never reported itself: it may break the structure
         else:
             resp = _responsibilities(start, self.table.num_rows, cell.num_components)
-            states = engine.begin(models, [lambda: resp])
+        states = engine.begin(models, [lambda: resp])
         states = dataclasses.replace(states, num_plain=np.full_like(states.num_plain, PLAIN_STEPS_FROM_START))
         run = Run(cell, "start", GIVEN, 0, 0)
         Batch(engine, [run], states, self.total).finish([run], self.options.max_steps, None)
@@ -198,7 +210,10 @@ class Problem:
                 raise ValueError(f"start: {name} must be finite")
         if (given["weights"] <= 0).any():
             raise ValueError("start: weights must be positive")
-        components = cell.family.adopt({name: given[name] for name in wanted}, self.centre, self.scale)
+        try:
+            components = cell.family.adopt({name: given[name] for name in wanted}, self.centre, self.scale)
+        except ValueError as error:
+            raise ValueError(f"start: {error}") from None
         params = MixtureParams(np.log(given["weights"] / given["weights"].sum()), components)
         return jax.tree.map(lambda leaf: np.asarray(leaf, self.options.dtype), params)
 
@@ -268,6 +283,7 @@ class Problem:
             trust=trust.LOW if level and not best.admissible else level,
             warnings=tuple(self._warnings(cell, best)),
             input_columns=self.input_columns,
+            source=None if family.name in family_names.names() else family,
         )
 
     def _warnings(self, cell: Cell, best: Run) -> list[str]:
@@ -283,6 +299,20 @@ class Problem:
         return said
 
 
+def nearly_collinear(table: tabular.Table) -> bool:
+    """Whether some combination of the columns has next to no variance of its own, though they are no exact multiples."""
+    columns = table.without_constant_columns()
+    least = float(np.linalg.eigvalsh(_correlation(columns))[0])
+    return COLLINEAR[0] < least < COLLINEAR[1]
+
+
+def _correlation(table: tabular.Table) -> np.ndarray:
+    """The correlation matrix of the columns, shape (d, d)."""
+    mean, deviation = _moments(table.x, table.weight)
+    unit = (table.x - mean) / deviation
+    return (unit * table.weight[:, None]).T @ unit / table.weight.sum()
+
+
 def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every column of x (n, d)."""
     mean = weight @ x / weight.sum()
@@ -291,10 +321,14 @@ def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _responsibilities(start: Any, num_rows: int, num_components: int) -> np.ndarray:
     """A given start, checked, as (k, n)."""
-    resp = np.asarray(start, dtype=np.float64)
     shape = (num_rows, num_components)
+    try:
+        resp = np.asarray(start, dtype=np.float64)
+        came = f"shape {resp.shape}"
+    except (TypeError, ValueError):
+        resp, came = np.empty(0), repr(start)[:40]
     if resp.shape != shape:
-        raise ValueError(f"start must be responsibilities of shape {shape} or a params object, got shape {resp.shape}")
+        raise ValueError(f"start must be responsibilities of shape {shape} or a params object, got {came}")
     bad = np.flatnonzero(~np.isfinite(resp).all(1) | (resp < 0).any(1) | (np.abs(resp.sum(1) - 1) > 1e-6))
     if len(bad):
         row = bad[0]

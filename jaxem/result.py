@@ -82,6 +82,7 @@ class Fit:
         trust: "high", "fair" or "low": how likely a better optimum is to exist; "" for a fit from one given start.
         warnings: Sentences.
         input_columns: Names of all columns that were given, constant ones included.
+        source: The `Family` object, for families that do not come with jaxem; not saved.
     """
 
     family: str
@@ -106,6 +107,7 @@ class Fit:
     trust: str = ""
     warnings: tuple[str, ...] = ()
     input_columns: tuple[str, ...] = ()
+    source: Any = dataclasses.field(default=None, compare=False)
 
     @property
     def converged(self) -> bool:
@@ -174,7 +176,7 @@ class Fit:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit as `.npz` (arrays and a JSON header, no pickle), whole or not at all; `jaxem.load` reads it."""
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "source"}
         arrays = {f"params.{name}": array for name, array in plain.pop("params").asdict().items()}
         arrays |= {name: plain.pop(name) for name in ("history", "sizes")}
         header = {"format": "jaxem.Fit", "version": FILE_VERSION, "fit": plain | {"status": self.status.name}}
@@ -183,9 +185,9 @@ class Fit:
     def _components(self) -> tuple[Any, Any]:
         """The family in its accurate form, and its params in the data's units."""
         d = len(self.columns)
-        family = families.resolve(self.family, d)[0].with_residuals()
+        family = (self.source if self.source is not None else families.resolve(self.family, d)[0]).with_residuals()
         published = {name: array for name, array in self.params.asdict().items() if name != "weights"}
-        return family, family.adopt(published, np.zeros(d), np.ones(d))
+        return family, family.adopt(published, np.zeros(d), np.eye(d))
 
     def rows(self, x: Any) -> np.ndarray:
         """Data as the fit sees them: its own columns only, shape (n, d), from a frame by name and from an array by position.
@@ -227,11 +229,12 @@ def _log_prob(family: Any, components: Any, x: Any) -> Any:
     return family.log_prob(components, x)
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
+def load(path: str | os.PathLike[str], family: Any = None) -> Fit:
     """Read a fit that `Fit.save` wrote.
 
     Args:
         path: The `.npz` file.
+        family: The `Family` object, if it is one that does not come with jaxem.
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version.
@@ -243,8 +246,11 @@ def load(path: str | os.PathLike[str]) -> Fit:
         raise ValueError(
             f"{os.fspath(path)} was written by a newer jaxem (file version {header['version']}); upgrade jaxem to read it"
         )
-    fields = header["fit"]
     params = Params(**{name.removeprefix("params."): array for name, array in arrays.items() if name.startswith("params.")})
-    lists = {name: tuple(fields[name]) for name in ("columns", "warnings", "input_columns")}
-    rest = {"status": Status[fields["status"]], "params": params, "history": arrays["history"], "sizes": arrays["sizes"]}
-    return Fit(**fields | lists | rest)
+    try:
+        fields = header["fit"]
+        lists = {name: tuple(fields[name]) for name in ("columns", "warnings", "input_columns")}
+        rest = {"status": Status[fields["status"]], "params": params, "history": arrays["history"], "sizes": arrays["sizes"]}
+        return Fit(**fields | lists | rest | {"source": family})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{os.fspath(path)} is not a saved jaxem fit, or is damaged (it lacks {error})") from None

@@ -6,6 +6,7 @@ All that can be wrong with data is found here, before anything is compiled, and 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import numpy as np
@@ -93,14 +94,22 @@ def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         data = data.to_frame()  # a pandas or polars Series
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
         names = [str(name) for name in data.columns]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"column names must be distinct, and {twice!r} occurs {names.count(twice)} times")
         series = [np.asarray(data[name]) for name in data.columns]
     elif hasattr(data, "__dataframe__"):
         import pandas as pd
 
-        frame = pd.api.interchange.from_dataframe(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas wants to be rid of this protocol, but some frames have no other
+            frame = pd.api.interchange.from_dataframe(data)
         names, series = [str(name) for name in frame.columns], [np.asarray(frame[name]) for name in frame.columns]
     else:
-        array = np.asarray(data)
+        try:
+            array = np.asarray(data)
+        except ValueError:
+            raise ValueError("data must have shape (n, d) or (n,), got rows of different lengths") from None
         if array.ndim == 1:
             array = array[:, None]
         if array.ndim != 2:
@@ -127,7 +136,10 @@ def _numbers(name: str, values: np.ndarray) -> np.ndarray:
 def _weights(weights: Any, num_rows: int) -> np.ndarray:
     if weights is None:
         return np.ones(num_rows)
-    weight = np.asarray(weights, dtype=np.float64)
+    try:
+        weight = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"weights must be {num_rows} numbers, got {repr(weights)[:40]}") from None
     if weight.shape != (num_rows,):
         raise ValueError(f"weights must have one entry for each of the {num_rows} rows, got shape {weight.shape}")
     bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))

@@ -26,9 +26,10 @@ from .._typing import Array, Float, Scalar
 
 
 LOG_2PI = float(np.log(2 * np.pi))
-LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the data's is collapsing
-LEAST_EIGENVALUE = 1e-4  # below this share of the data's variance in some direction a fit is a spike and never chosen
-LEAST_VARIANCE = 1e-12  # ... or this share of a column's variance: what is left there is rounding
+LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the pooled within-component one is collapsing
+SPIKE_IN_DATA = 1e-4  # a component this narrow in some direction, in units of the data's variance there, ...
+SPIKE_WITHIN = 1e-2  # ... and of the pooled within-component variance, is a spike: clusters far apart are not
+RESOLUTION = 1e-12  # in units of the data's variance: what is left below is rounding
 ROWS_TO_SPARE = 0.5  # a fit is admissible when every component holds this many rows more than its covariance needs
 
 # name: (pooled, diagonal, spherical)
@@ -117,16 +118,22 @@ class Gaussian:
     def check(self, x: np.ndarray, columns: list[str]) -> None:
         """Any finite number will do."""
 
+    @property
+    def linear(self) -> bool:
+        """Whether the structure is equivariant under every linear map of the data, and not of single columns only."""
+        return not self.diagonal
+
     def bind(self, x: np.ndarray, weight: np.ndarray, scale: np.ndarray, dtype: Any) -> Gaussian:
-        """This family for the rows `x` (d, n) in internal units, of which `scale` is the size in the data's units."""
+        """This family for the rows `x` (d, n) in internal units; `scale` (d, d) takes these to the data's units."""
         total = weight.sum()
         mean = x @ weight / total
         spread = (x * weight) @ x.T / total - np.outer(mean, mean)
+        length = np.sqrt((scale**2).sum(1))
         return Gaussian(
             pooled=np.asarray(self.pooled),
             diagonal=np.asarray(self.diagonal),
             spherical=np.asarray(self.spherical),
-            scale=np.asarray(scale / np.exp(np.log(scale).mean()), dtype),
+            scale=np.asarray(length / np.exp(np.log(length).mean()), dtype),
             spread=np.asarray(spread, dtype),
             unit=np.asarray(min(1.0, total / np.count_nonzero(weight)), dtype),
             residuals=np.dtype(dtype) == np.float32,
@@ -148,25 +155,28 @@ class Gaussian:
         return 0.0 if self.pooled else 2.0 if self.diagonal else num_features + 1.0
 
     def admissible(self, params: GaussianParams, counts: np.ndarray) -> np.ndarray:
-        """Which runs are no spikes: enough rows everywhere, and no direction in which a component is next to singular.
+        """Which runs are no spikes: enough rows everywhere, and no component next to singular in any direction.
 
-        The variances are measured in the units that the structure is equivariant in: sphered for VVV and EEE, per column for VVI and
-        EEI, common for VII and EII. Params and `counts` (l, k) carry a lane axis; the answer has shape (l,).
+        A component is narrow by two measures: the data's variance, in the units that the structure is equivariant in (sphered for VVV
+        and EEE, per column for VVI and EEI, common for VII and EII), and the pooled within-component covariance. Params and `counts`
+        (l, k; infinite where there is no component) carry a lane axis; the answer has shape (l,).
         """
-        whitener = np.asarray(params.whitener, float)
-        spread = np.asarray(self.spread, float)
+        whitener, spread = np.asarray(params.whitener, float), np.asarray(self.spread, float)
+        sound = np.asarray(np.isfinite(whitener).all((-1, -2)))
+        whitener = np.where(sound[..., None, None], whitener, np.eye(len(spread)))
         if self.spherical:
             size = np.diag(np.full(len(spread), (np.diag(spread) * self.scale**2).mean()) / self.scale**2)
         else:
             size = np.diag(np.diag(spread)) if self.diagonal else spread
-        values, vectors = np.linalg.eigh(size)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        sphered = whitener @ root
-        ok = np.asarray(np.isfinite(sphered).all((-1, -2)))
-        largest = _largest(np.where(ok[..., None, None], sphered, 0.0)) * LEAST_EIGENVALUE
-        sharpest = _largest(np.where(ok[..., None, None], whitener, 0.0)) * LEAST_VARIANCE
+        factor = np.linalg.inv(whitener)
+        rows = np.where(np.isfinite(counts), counts, 0.0)
+        share = rows / rows.sum(-1, keepdims=True)
+        within = (share[..., None, None] * (factor @ np.swapaxes(factor, -1, -2))).sum(-3, keepdims=True)
+        in_data = _narrowest(whitener, np.linalg.cholesky(size + RESOLUTION * np.eye(len(size))))
+        in_pool = _narrowest(whitener, np.linalg.cholesky(within))
+        spike = (in_data < SPIKE_IN_DATA) & (in_pool < SPIKE_WITHIN) | (_narrowest(whitener, np.eye(len(size))) < RESOLUTION)
         enough = counts >= self.unit * (self.rows_needed(len(spread)) + ROWS_TO_SPARE)
-        return (ok & (largest <= 1) & (sharpest <= 1) & (enough | bool(self.pooled))).all(-1)
+        return (sound & ~spike & (enough | bool(self.pooled))).all(-1)
 
     def distance(self, a: GaussianParams, b: GaussianParams) -> np.ndarray:
         """How far component i of `a` is from component j of `b`, shape (k, k): means in standard deviations of `a`, log-sds."""
@@ -176,8 +186,8 @@ class Gaussian:
 
     def publish(self, params: GaussianParams, centre: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
         """Means (k, d) and covariances (k, d, d) in the data's units."""
-        factor = np.linalg.inv(np.asarray(params.whitener, float)) * scale[:, None]
-        return {"means": np.asarray(params.mean, float) * scale + centre, "covariances": factor @ np.swapaxes(factor, -1, -2)}
+        factor = scale @ np.linalg.inv(np.asarray(params.whitener, float))
+        return {"means": np.asarray(params.mean, float) @ scale.T + centre, "covariances": factor @ np.swapaxes(factor, -1, -2)}
 
     def adopt(self, published: dict[str, np.ndarray], centre: np.ndarray, scale: np.ndarray) -> GaussianParams:
         """The inverse of `publish`.
@@ -185,12 +195,22 @@ class Gaussian:
         Raises:
             ValueError: if a covariance is not symmetric positive definite.
         """
-        covariances = np.asarray(published["covariances"], float) / np.outer(scale, scale)
+        covariances = np.asarray(published["covariances"], float)
+        size = np.sqrt(np.abs(np.einsum("kii,kjj->kij", covariances, covariances)))
+        skew = np.abs(covariances - np.swapaxes(covariances, -1, -2)) > 1e-8 * size
         try:
-            whitener = np.linalg.inv(np.linalg.cholesky(covariances))
+            if skew.any():
+                raise np.linalg.LinAlgError
+            whitener = np.linalg.inv(np.linalg.cholesky(covariances)) @ scale
         except np.linalg.LinAlgError:
             raise ValueError("covariances must be symmetric positive definite, and at least one is not") from None
-        return GaussianParams((np.asarray(published["means"], float) - centre) / scale, whitener)
+        if not np.array_equal(
+            scale, np.diag(np.diag(scale))
+        ):  # a general map leaves W square, not triangular: W = QR has WᵀW = RᵀR
+            upper = np.linalg.qr(whitener[..., ::-1, ::-1])[1][..., ::-1, ::-1]
+            whitener = upper * np.sign(np.diagonal(upper, axis1=-2, axis2=-1))[..., :, None]
+        means = np.linalg.solve(scale, (np.asarray(published["means"], float) - centre).T).T
+        return GaussianParams(means, whitener)
 
     # Inside the compiled program.
 
@@ -236,12 +256,9 @@ class Gaussian:
 
     def m_step(self, params: GaussianParams, stats: GaussianStats) -> GaussianParams:
         """Maximum-likelihood means and covariances of the structure (Celeux & Govaert 1995, sec. 3)."""
-        d = params.mean.shape[-1]
         alive = stats.count > 0
-        count = jnp.where(alive, stats.count, 1.0)[:, None]
-        shift = stats.first / count
+        shift, own = _scatter(stats)
         mean = params.mean + shift if self.residuals else shift
-        own = unvech(stats.second / count, d) - shift[:, :, None] * shift[:, None, :]
         covariance = self._structured(own, jnp.where(alive, stats.count, 0.0))
         return GaussianParams(
             jnp.where(alive[:, None], mean, params.mean),
@@ -268,17 +285,20 @@ class Gaussian:
         return GaussianParams(free.mean, _on_diagonal(jnp.exp, free.whitener))
 
     def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Scalar:
-        """A live component holds too few rows for its own covariance, or next to none of the data's spread.
+        """A live component holds too few rows for its own covariance, or next to no spread.
 
-        The spread is d / trace(S Σ⁻¹), the harmonic mean of a component's variances relative to the data's S. Rows are seen to run
-        out three steps before the spread does; no converged run on the reference sets is within a quarter row of the limit.
+        The spread is d / trace(S Σ⁻¹), the harmonic mean of a component's variances relative to S: the pooled within-component
+        covariance or, to tell rounding, the data's. Rows are seen to run out three steps before the spread does; no converged run on
+        the reference sets is within a quarter row of the limit.
         """
         d = params.mean.shape[-1]
-        spread = jnp.broadcast_to(jnp.asarray(self.spread, params.mean.dtype), (d, d))
-        relative = d / contract("kij,jl,kil->k", params.whitener, spread, params.whitener)
+        _, own = _scatter(stats)
+        within = jnp.sum((stats.count / jnp.sum(stats.count))[:, None, None] * own, 0)
+        data = jnp.broadcast_to(jnp.asarray(self.spread, own.dtype), (d, d))
+        in_pool, in_data = (d / contract("kij,jl,kil->k", params.whitener, size, params.whitener) for size in (within, data))
         needed = jnp.where(self.pooled, 0.0, jnp.where(self.diagonal, 2.0, d + 1.0))
         few = stats.count < self.unit * (needed - ROWS_TO_SPARE)
-        return jnp.any(live & (few | (relative < LEAST_SPREAD)))
+        return jnp.any(live & (few | (in_pool < LEAST_SPREAD) | (in_data < RESOLUTION)))
 
     def sample(self, key: Any, params: GaussianParams, labels: Any) -> Float[Array, "d n"]:
         """One row for each label."""
@@ -301,9 +321,16 @@ def gaussian(code: str, *, univariate: bool = False) -> Gaussian:
     return Gaussian(pooled, diagonal, spherical, univariate=univariate)
 
 
-def _largest(whitener: np.ndarray) -> np.ndarray:
-    """The largest eigenvalue of WᵀW: the inverse of the smallest variance."""
-    return np.linalg.svd(whitener, compute_uv=False)[..., 0] ** 2
+def _narrowest(whitener: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """The smallest variance of components in units of the covariance that `factor` is the Cholesky factor of."""
+    return np.linalg.svd(whitener @ factor, compute_uv=False)[..., 0] ** -2.0
+
+
+def _scatter(stats: GaussianStats) -> tuple[Float[Array, "k d"], Float[Array, "k d d"]]:
+    """Means, about the point the moments were taken at, and covariances about the means; 0 where there are no rows."""
+    count = jnp.where(stats.count > 0, stats.count, 1.0)[:, None]
+    mean = stats.first / count
+    return mean, unvech(stats.second / count, mean.shape[-1]) - mean[:, :, None] * mean[:, None, :]
 
 
 def _log_normaliser(params: GaussianParams) -> Float[Array, " k"]:

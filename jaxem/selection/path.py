@@ -15,7 +15,7 @@ from .. import families as family_names
 from .._precision import precision
 from .._status import Status
 from .._version import __version__
-from ..problem import Options, Problem
+from ..problem import Options, Problem, nearly_collinear
 from ..result import Fit
 from ..search import Report
 from . import report as sentences
@@ -96,6 +96,8 @@ class Selection:
         raise KeyError(f"no fit for {key!r}; {why}")
 
     def __repr__(self) -> str:
+        if not self.ranking():
+            return "Selection(best=None)"
         best = self.best
         value = getattr(best, self.criterion)
         return f"Selection(best={best.family!r}, num_components={best.num_components}, {self.criterion}={value:.4f})"
@@ -232,18 +234,20 @@ def select(
 
 def _components(num_components: Iterable[int] | int) -> list[int]:
     """Distinct numbers of components, in order."""
-    values = [num_components] if isinstance(num_components, int | np.integer) else list(num_components)
+    values = list(num_components) if isinstance(num_components, Iterable) else [num_components]
     if not values:
         raise ValueError("num_components must hold at least one number, got none")
     return sorted({tabular.count("num_components", value) for value in values})
 
 
 def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
-    """Families that share a problem: those of one class, so that they run in one program."""
-    scaled = table.without_constant_columns if np.ptp(table.x, axis=0).any() else lambda: table
-    groups: dict[type, list[Any]] = {}
-    for family in family_names.resolve(families, scaled().x.shape[1]):
-        groups.setdefault(type(family), []).append(family)
+    """Families that share a problem: those of one class, so that they run in one program, and in the same internal units."""
+    varying = bool(np.ptp(table.x, axis=0).any())
+    num_features = (table.without_constant_columns() if varying else table).x.shape[1]
+    groups: dict[tuple[type, bool], list[Any]] = {}
+    for family in family_names.resolve(families, num_features):
+        sphered = getattr(family, "linear", False) and num_features > 1 and nearly_collinear(table)
+        groups.setdefault((type(family), sphered), []).append(family)
     return list(groups.values())
 
 
