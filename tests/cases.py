@@ -1,0 +1,197 @@
+"""One row for every family: what the laws need to know of it, written without the package.
+
+Everything here is in the data's own units and in NumPy and SciPy; a case translates to the internal units that `fit` works in
+(columns centred and scaled), so the laws check the translation with the family. To add a family, add a row to `CASES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from jaxem.families import Poisson, gaussian
+from jaxem.models.mixture import Mixture, MixtureParams
+from jaxem.protocol import Data
+
+
+K = 3
+NUM_ROWS = 96
+
+Published = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A family on some data.
+
+    Attributes:
+        name: The family's name and the number of columns.
+        unbound: The family, not yet bound to the data.
+        x: Rows, shape (n, d).
+        random: Draws legal params: rng -> arrays by name, component axis first.
+        log_density: (params, x) -> log-density of every row under every component, shape (k, n).
+        estimate: (x, resp) -> maximum-likelihood params for responsibilities (k, n).
+        moments: params -> means (k, d) and covariances (k, d, d).
+    """
+
+    name: str
+    unbound: Any
+    x: np.ndarray
+    random: Callable[[np.random.Generator], Published]
+    log_density: Callable[[Published, np.ndarray], np.ndarray]
+    estimate: Callable[[np.ndarray, np.ndarray], Published]
+    moments: Callable[[Published], tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def d(self) -> int:
+        return self.x.shape[1]
+
+    @property
+    def centre(self) -> np.ndarray:
+        return self.x.mean(0) if self.unbound.standardise else np.zeros(self.d)
+
+    @property
+    def scale(self) -> np.ndarray:
+        return np.diag(self.x.std(0)) if self.unbound.standardise else np.eye(self.d)
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Row weights that are neither whole nor alike."""
+        return np.linspace(0.5, 1.5, len(self.x))
+
+    def inside(self, x: np.ndarray) -> np.ndarray:
+        """Rows (n, d) in internal units, (d, n)."""
+        return np.linalg.solve(self.scale, (x - self.centre).T)
+
+    @functools.cached_property
+    def data(self) -> Data:
+        return Data(self.inside(self.x), self.weight)
+
+    @functools.cached_property
+    def family(self) -> Any:
+        return self.unbound.bind(self.data.x, self.weight, self.scale, np.float64)
+
+    @property
+    def model(self) -> Mixture:
+        return Mixture(self.family)
+
+    def params(self, rng: np.random.Generator) -> tuple[Published, MixtureParams]:
+        """Random legal params of a mixture, in the data's units and in internal ones."""
+        published = {"weights": rng.dirichlet(np.full(K, 5.0)), **self.random(rng)}
+        return published, self.adopt(published)
+
+    def start(self, rng: np.random.Generator) -> MixtureParams:
+        """Where a run may begin: the params that random responsibilities lead to."""
+        resp = rng.dirichlet(np.full(K, 0.3), size=len(self.x)).T
+        return self.adopt({"weights": resp.mean(1), **self.estimate(self.x, resp)})
+
+    def adopt(self, published: Published) -> MixtureParams:
+        arrays = {name: array for name, array in published.items() if name != "weights"}
+        return MixtureParams(np.log(published["weights"]), self.family.adopt(arrays, self.centre, self.scale))
+
+    def publish(self, params: MixtureParams) -> Published:
+        return {"weights": np.exp(params.log_weights), **self.family.publish(params.components, self.centre, self.scale)}
+
+    def log_joint(self, published: Published, x: np.ndarray) -> np.ndarray:
+        """log p(component, row) in the data's units, shape (k, n)."""
+        return np.log(published["weights"])[:, None] + self.log_density(published, x)
+
+    @property
+    def offset(self) -> float:
+        """What a log-likelihood in the data's units lacks of one in internal units."""
+        return float(self.weight.sum() * np.linalg.slogdet(self.scale)[1])
+
+
+def _eye(covariances: np.ndarray) -> np.ndarray:
+    return np.eye(covariances.shape[-1])
+
+
+def _ball(covariances: np.ndarray) -> np.ndarray:
+    return np.stack([np.trace(c) / len(c) * np.eye(len(c)) for c in covariances])
+
+
+# The covariances of a structure that are nearest in likelihood to the components' own: Celeux & Govaert 1995, section 3.
+STRUCTURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "VVV": lambda own, pooled: own,
+    "EEE": lambda own, pooled: pooled,
+    "VVI": lambda own, pooled: own * _eye(own),
+    "EEI": lambda own, pooled: pooled * _eye(own),
+    "VII": lambda own, pooled: _ball(own),
+    "EII": lambda own, pooled: _ball(pooled),
+}
+STRUCTURES |= {"V": STRUCTURES["VVV"], "E": STRUCTURES["EEE"]}
+
+
+def structured(code: str, own: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Covariances (k, d, d) of a structure."""
+    pooled = np.broadcast_to(np.average(own, axis=0, weights=counts), own.shape)
+    return STRUCTURES[code](own, pooled)
+
+
+def _normal_rows(d: int) -> np.ndarray:
+    """Three overlapping clusters of unequal shape, in columns of unequal scale, away from the origin."""
+    rng = np.random.default_rng(d)
+    labels = np.repeat(np.arange(K), NUM_ROWS // K)
+    factors = rng.normal(size=(K, d, d)) / np.sqrt(d) + np.eye(d)
+    x = rng.normal(scale=2.0, size=(K, d))[labels] + np.einsum("nij,nj->ni", factors[labels], rng.normal(size=(NUM_ROWS, d)))
+    return x * np.array([0.5, 3.0, 1.5])[:d] + np.array([10.0, -4.0, 1.0])[:d]
+
+
+def _normal(code: str, d: int) -> Case:
+    x = _normal_rows(d)
+
+    def random(rng: np.random.Generator) -> Published:
+        factors = x.std(0)[:, None] * rng.normal(size=(K, d, d))
+        own = 0.3 * factors @ factors.swapaxes(1, 2) + 0.05 * np.diag(x.var(0))
+        means = x.mean(0) + x.std(0) * rng.normal(size=(K, d))
+        return {"means": means, "covariances": structured(code, own, np.ones(K))}
+
+    def log_density(params: Published, rows: np.ndarray) -> np.ndarray:
+        pairs = zip(params["means"], params["covariances"], strict=True)
+        return np.stack([np.atleast_1d(stats.multivariate_normal(m, c).logpdf(rows)) for m, c in pairs])
+
+    def estimate(rows: np.ndarray, resp: np.ndarray) -> Published:
+        means = np.stack([np.average(rows, axis=0, weights=r) for r in resp])
+        own = np.stack([np.cov(rows.T, aweights=r, ddof=0).reshape(d, d) for r in resp])
+        return {"means": means, "covariances": structured(code, own, resp.sum(1))}
+
+    return Case(
+        name=f"{code}-{d}",
+        unbound=gaussian(code, univariate=d == 1),
+        x=x,
+        random=random,
+        log_density=log_density,
+        estimate=estimate,
+        moments=lambda params: (params["means"], params["covariances"]),
+    )
+
+
+def _poisson(d: int) -> Case:
+    rng = np.random.default_rng(d)
+    x = rng.poisson(np.repeat(rng.uniform(1.0, 12.0, size=(K, d)), NUM_ROWS // K, axis=0)).astype(float)
+
+    def log_density(params: Published, rows: np.ndarray) -> np.ndarray:
+        return np.stack([stats.poisson(rate).logpmf(rows).sum(1) for rate in params["rates"]])
+
+    return Case(
+        name=f"poisson-{d}",
+        unbound=Poisson(),
+        x=x,
+        random=lambda rng: {"rates": rng.uniform(1.0, 12.0, size=(K, d))},
+        log_density=log_density,
+        estimate=lambda rows, resp: {"rates": np.stack([np.average(rows, axis=0, weights=r) for r in resp])},
+        moments=lambda params: (params["rates"], params["rates"][:, :, None] * np.eye(d)),
+    )
+
+
+CASES = [
+    *(_normal(code, d) for d in (2, 3) for code in ("VVV", "EEE", "VVI", "EEI", "VII", "EII")),
+    _normal("E", 1),
+    _normal("V", 1),
+    _poisson(2),
+]

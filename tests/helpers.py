@@ -1,0 +1,51 @@
+"""Small tools of many tests."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxem import lanes
+
+
+def agree(got: Any, wanted: Any, rtol: float = 1e-10, atol: float = 1e-10) -> None:
+    """Whether two pytrees, or a dict and the object whose attributes it names, hold the same numbers to rounding."""
+    assert jax.tree.structure(got) == jax.tree.structure(wanted)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=rtol, atol=atol)
+
+
+def identical(got: Any, wanted: Any) -> None:
+    """Whether two pytrees hold the same bits, NaN included."""
+    assert jax.tree.structure(got) == jax.tree.structure(wanted)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def matching(got: np.ndarray, wanted: np.ndarray) -> list[int]:
+    """The order in which the components of `got` (means or rates, (k, d)) lie nearest to those of `wanted`."""
+    from scipy.optimize import linear_sum_assignment
+
+    scale = wanted.std(0) + 1e-300
+    distance = np.abs((got[None] - wanted[:, None]) / scale).sum(-1)
+    return linear_sum_assignment(distance)[1].tolist()
+
+
+@contextlib.contextmanager
+def new_programs() -> Iterator[dict[str, int]]:
+    """How many programs each jitted function of the lanes has compiled within the block, by name; filled when it ends."""
+    functions = {name: value for name, value in vars(lanes).items() if hasattr(value, "_cache_size")}
+    before = {name: function._cache_size() for name, function in functions.items()}
+    counts: dict[str, int] = {}
+    yield counts
+    counts |= {name: function._cache_size() - before[name] for name, function in functions.items()}
+
+
+def pairs(items: Any) -> list[tuple[Any, Any]]:
+    """Neighbours in a sequence."""
+    return list(itertools.pairwise(items))

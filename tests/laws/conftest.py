@@ -1,0 +1,27 @@
+"""What the laws run over: every family, in double precision."""
+
+from __future__ import annotations
+
+import jax
+import pytest
+from cases import CASES
+
+
+FORMS = [(case, case.family) for case in CASES]
+FORMS += [(case, case.family.with_residuals()) for case in CASES if case.family.with_residuals() is not case.family]
+
+
+@pytest.fixture(autouse=True)
+def double():
+    """The laws call the package's inner functions, where the caller settles the width."""
+    with jax.enable_x64(True):
+        yield
+
+
+def pytest_generate_tests(metafunc):
+    """A law that asks for `case` runs over every family; one that asks for `family` too, over every form of each."""
+    if "family" in metafunc.fixturenames:
+        names = [f"{case.name}{'-residuals' * (family is not case.family)}" for case, family in FORMS]
+        metafunc.parametrize(("case", "family"), FORMS, ids=names)
+    elif "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", CASES, ids=[case.name for case in CASES])

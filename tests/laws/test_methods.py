@@ -1,0 +1,77 @@
+"""What every way of running EM must keep: the objective never falls, and what is reported belongs together."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, NUM_ROWS
+from helpers import agree, pairs
+from scipy.special import logsumexp
+
+from jaxem import em
+from jaxem._status import Status
+from jaxem.accelerate import Squarem
+from jaxem.quasi_newton import QuasiNewton
+
+
+METHODS = [em.EM(), Squarem(), QuasiNewton()]
+RECORD = 80
+TOL = 1e-6
+
+each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+
+
+@functools.partial(jax.jit, static_argnames="method")
+def run(model, params, data, max_steps, method, tol=TOL):
+    """A run with its objective after every step."""
+    state = method.init(model, params, data)
+    step = functools.partial(method.step, model, data=data, tol=jnp.asarray(tol))
+    return em.advance(lambda state: step(state), state, max_steps=max_steps, num_ticks=max_steps, record=RECORD)
+
+
+def rounding(objective):
+    """What the sum of a hundred log-densities may lose: each is a sum of a few terms of its own size or of size one."""
+    return 64 * np.finfo(float).eps * (abs(objective) + NUM_ROWS)
+
+
+@each_method
+def test_objective_never_falls(case, method, rng):
+    state, trace = run(case.model, case.start(rng), case.data, RECORD, method)
+    trace = np.asarray(trace)[~np.isnan(trace)]
+    assert len(trace) >= 10
+    assert all(after >= before - rounding(before) for before, after in pairs(trace))
+    assert state.objective == trace[-1]
+
+
+@each_method
+@pytest.mark.parametrize("max_steps", [1, 7, 3000])
+def test_log_likelihood_is_that_of_the_params(case, method, max_steps, rng):
+    """Also when a run is cut short, and not that of the params one step before."""
+    state, _ = run(case.model, case.start(rng), case.data, max_steps, method)
+    joint = case.log_joint(case.publish(state.params), case.x)
+    agree(state.log_likelihood - case.offset, case.weight @ logsumexp(joint, axis=0), rtol=1e-9)
+
+
+@each_method
+def test_where_it_converges_em_stands_still(case, method, rng):
+    """A thousand steps of plain EM from the end gain less than tol."""
+    state, _ = run(case.model, case.start(rng), case.data, 3000, method)
+    assert state.status == Status.CONVERGED
+    further, _ = run(case.model, state.params, case.data, 1000, em.EM(), tol=1e-12)
+    assert further.objective - state.objective < TOL
+
+
+@pytest.mark.parametrize("method", METHODS[1:], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize("name", ["VVV-2", "EEE-2", "EEI-2"])
+def test_acceleration_accelerates(name, method, rng):
+    """Where components overlap and EM creeps, two thirds of its steps and fewer lead to an optimum."""
+    case = next(case for case in CASES if case.name == name)
+    start = case.start(rng)
+    creeping, quick = (run(case.model, start, case.data, 3000, how)[0] for how in (em.EM(), method))
+    assert creeping.num_steps > 100
+    assert quick.status == Status.CONVERGED
+    assert quick.num_steps < creeping.num_steps * 2 / 3

@@ -1,0 +1,195 @@
+"""The loop itself, on models small enough to be seen through: statuses, the last good point, tolerances, traces."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxem import em
+from jaxem._status import Status
+from jaxem.accelerate import Squarem
+from jaxem.families import gaussian
+from jaxem.models.mixture import Mixture, MixtureParams
+from jaxem.protocol import Data
+from jaxem.quasi_newton import QuasiNewton
+
+
+each_method = pytest.mark.parametrize("method", [em.EM(), Squarem(), QuasiNewton()], ids=lambda method: type(method).__name__)
+
+
+@pytest.fixture(autouse=True)
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+class Staircase:
+    """A model whose params are a number that every M-step raises by one, and whose objective is any function of it."""
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def e_step(self, params, data):
+        return params, self.objective(params)
+
+    def m_step(self, params, stats):
+        return stats + 1.0
+
+    def complete(self, params, stats, at):
+        return -jnp.sum((params - stats - 1.0) ** 2)
+
+
+class Halfway:
+    """Every step goes a share `rate` of the way still to come: the objective's gains shrink by rate²."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def e_step(self, params, data):
+        return params, -jnp.sum(params**2)
+
+    def m_step(self, params, stats):
+        return self.rate * stats
+
+
+def run(model, start, **options):
+    return em.run(model, jnp.asarray(start), None, **options)
+
+
+STAIRS = [em.EM(), Squarem()]
+each_stair = pytest.mark.parametrize("method", STAIRS, ids=lambda method: type(method).__name__)
+
+
+@each_stair
+def test_a_fall_is_reported_and_undone(method):
+    state = run(Staircase(lambda p: jnp.where(p > 2.5, -9.0, p)), 0.0, method=method)
+    assert state.status == Status.DECREASED
+    assert (float(state.params), float(state.objective)) == (2.0, 2.0)
+
+
+@each_stair
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_collapse_is_reported_and_undone(method, value):
+    state = run(Staircase(lambda p: jnp.where(p > 2.5, value, p)), 0.0, method=method)
+    assert state.status == Status.COLLAPSED
+    assert (float(state.params), float(state.objective)) == (2.0, 2.0)
+
+
+@each_method
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_start_without_an_objective_is_nonfinite(method, value):
+    state = run(Staircase(lambda p: p + value), 0.0, method=method)
+    assert state.status == Status.NONFINITE
+    assert state.params == 0.0
+
+
+@each_stair
+def test_steps_run_out(method):
+    state = run(Staircase(lambda p: p), 0.0, method=method, max_steps=17)
+    assert state.status == Status.MAX_STEPS
+    assert state.num_steps == 17
+    assert state.params == state.objective
+
+
+@each_method
+def test_a_spike_collapses_and_the_last_good_point_stays(method):
+    """Three all but equal rows beside thirty others: a component that finds them has no spread left."""
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.normal(size=(2, 30)), 4 + 1e-6 * rng.normal(size=(2, 3))], axis=1)
+    data = Data(jnp.asarray(x), jnp.ones(x.shape[1]))
+    family = gaussian("VVV").bind(x, np.ones(x.shape[1]), np.eye(2), np.float64)
+    published = {"means": np.array([[0.0, 0.0], [3.0, 3.0]]), "covariances": np.stack([np.eye(2)] * 2)}
+    start = MixtureParams(np.log([0.8, 0.2]), family.adopt(published, np.zeros(2), np.eye(2)))
+    state = em.run(Mixture(family), start, data, method=method)
+    assert state.status == Status.COLLAPSED
+    assert state.num_steps >= 2
+    _, at_start = Mixture(family).e_step(start, data)
+    _, objective = Mixture(family).e_step(state.params, data)
+    assert float(objective) == pytest.approx(float(state.objective), rel=1e-12)
+    assert objective > at_start
+
+
+@each_stair
+@pytest.mark.parametrize("rate", [0.3, 0.9, 0.99])
+@pytest.mark.parametrize("tol", [1e-2, 1e-5])
+def test_less_than_tol_is_missing_at_the_end(method, rate, tol):
+    """Also where a step gains far less than tol: at rate 0.99 the gain still to come is fifty times the last one."""
+    state = run(Halfway(rate), 10.0, method=method, tol=tol, max_steps=10_000)
+    assert state.status == Status.CONVERGED
+    assert -tol < state.objective <= 0
+
+
+class OneSided(Halfway):
+    """Far out it seems to lead far beyond zero; it never does, and there is nothing beyond."""
+
+    def e_step(self, params, data):
+        return params, jnp.where(params >= 0, -params, jnp.nan)
+
+    def m_step(self, params, stats):
+        return self.rate * stats + 0.4 * stats**2 / (1 + stats)
+
+
+@each_stair
+def test_a_step_too_far_is_thrown_away(method):
+    state = run(OneSided(0.5), 100.0, method=method, tol=1e-6)
+    assert state.status == Status.CONVERGED
+    assert 0 <= state.params < 1e-6
+
+
+def test_it_stops_when_there_is_nothing_to_gain():
+    for method in STAIRS:
+        state = run(Halfway(0.5), 0.0, method=method)
+        assert state.status == Status.CONVERGED
+        assert state.num_steps < 20
+
+
+def test_a_prior_belongs_to_the_objective_and_not_to_the_log_likelihood():
+    model = Halfway(0.5)
+    model.log_prior = lambda params: 7.0 - jnp.sum(params**2)
+    state = run(model, 1.0)
+    assert state.objective - state.log_likelihood == pytest.approx(7.0, abs=1e-2)
+    assert model.log_prior(state.params) == pytest.approx(float(state.objective - state.log_likelihood))
+
+
+def test_an_e_step_may_be_replaced():
+    calls = []
+
+    def e_step(params, data):
+        calls.append(data)
+        return Halfway(0.5).e_step(params, data)
+
+    state = em.run(Halfway(0.5), jnp.asarray(1.0), "rows", e_step=e_step)
+    assert state.status == Status.CONVERGED
+    assert set(calls) == {"rows"}
+
+
+def test_tolerance_and_steps_are_no_part_of_the_program():
+    traces = []
+
+    @jax.jit
+    def compiled(start, tol, max_steps):
+        traces.append(1)
+        return em.run(Halfway(0.5), start, None, tol=tol, max_steps=max_steps)
+
+    loose, tight = compiled(1.0, 1e-2, 100), compiled(2.0, 1e-8, 1000)
+    assert tight.objective > loose.objective
+    assert len(traces) == 1
+
+
+def test_trace_is_one_objective_a_tick():
+    method = em.EM()
+    state = method.init(Halfway(0.5), jnp.asarray(1.0), None)
+    step = functools.partial(method.step, Halfway(0.5), data=None, tol=jnp.asarray(1e-12))
+    state, trace = em.advance(lambda s: step(s), state, max_steps=4, num_ticks=9, record=6)
+    np.testing.assert_allclose(trace, [-(0.25**1), -(0.25**2), -(0.25**3), -(0.25**4), np.nan, np.nan])
+    assert state.status == Status.MAX_STEPS
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_has_a_sentence(status):
+    assert len(status.message.split()) >= 4
+    assert status.failed == (status in (Status.NONFINITE, Status.DECREASED, Status.COLLAPSED))

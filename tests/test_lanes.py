@@ -1,0 +1,150 @@
+"""Lanes: one program for all, and no lane feels what runs beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import identical, new_programs
+
+import jaxem
+from jaxem import init, lanes
+from jaxem._precision import precision
+from jaxem._status import Status
+from jaxem.families import gaussian
+from jaxem.lanes import Engine, pad_data, take
+from jaxem.models.mixture import Mixture
+
+
+NUM_ROWS = 150
+CODES = ["VVV", "EEE", "VVI", "VII"]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return jaxem.datasets.gaussian_mixture(NUM_ROWS, 3, 2, separation=3.0, seed=4).x
+
+
+@pytest.fixture
+def begin(rows):
+    """An engine, and lanes that start from the portfolio: two of every structure, K = 2 and 3."""
+    weight = np.ones(NUM_ROWS)
+    draws = init.Starts(rows.T, weight, (0,))
+
+    def begin(width=3, block=None, spoil=()):
+        with precision(np.float64):
+            engine = Engine(pad_data(rows.T, weight, np.float64), NUM_ROWS, width, tol=1e-6, block=block)
+            models, makes = [], []
+            for code in CODES:
+                family = gaussian(code).bind(rows.T, weight, np.eye(2), np.float64)
+                models += [Mixture(family)] * 2
+                makes += [draws.draw("portfolio", k, 4)[1] for k in (2, 3)]
+            for lane in spoil:
+                makes[lane] = lambda: np.full((2, NUM_ROWS), np.nan)
+            return engine, models, engine.begin(models, makes)
+
+    return begin
+
+
+def run(engine, models, states, max_steps):
+    with precision(np.float64):
+        return engine.run(models, states, max_steps=max_steps)
+
+
+def test_one_program_serves_every_k_structure_tolerance_and_seed(rng):
+    """The block program is compiled once for the first selection, and nothing at all for those after it."""
+    x = rng.normal(size=(419, 2))
+    with new_programs() as first:
+        jaxem.select(x, "VVV", range(1, 5), num_restarts=3)
+    assert sum(count for name, count in first.items() if name.startswith("_advance")) == 1
+    with new_programs() as later:
+        jaxem.select(x, ["EEE", "VII"], [2, 4], num_restarts=5, tol=1e-6, max_steps=300, seed=9, init="random-rows")
+        jaxem.fit(x[:-2], "full", 4, num_restarts=2, weights=rng.uniform(size=417), moves=False)
+    assert not any(later.values()), later
+
+
+def test_a_nan_lane_leaves_its_neighbours_bit_identical(begin):
+    engine, models, states = begin()
+    good = run(engine, models, states, 2000)
+    with_bad = run(*begin(spoil=[3])[:2], begin(spoil=[3])[2], 2000)
+    assert Status(with_bad.status[3]).failed
+    for lane in (0, 1, 2, 4, 5, 6, 7):
+        identical(take(with_bad, lane), take(good, lane))
+
+
+def same_runs(got, wanted, width=3):
+    """Lanes agree to rounding after equally many steps."""
+    np.testing.assert_array_equal(got.num_steps, wanted.num_steps)
+    np.testing.assert_allclose(got.log_likelihood, wanted.log_likelihood, rtol=1e-9)
+    for name in ("mean", "whitener"):
+        ours, theirs = (getattr(states.params.components, name) for states in (got, wanted))
+        live = wanted.params.log_weights > -np.inf
+        np.testing.assert_allclose(ours[:, :width][live], theirs[live], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"width": 5}, {"block": 3}, {"block": 1}], ids=str)
+def test_padding_and_packing_change_nothing(begin, options):
+    same_runs(run(*begin(**options), 15), run(*begin(), 15))
+
+
+def test_chunks_change_nothing(begin, monkeypatch):
+    wanted = run(*begin(), 15)
+    monkeypatch.setattr(lanes, "CACHE_BYTES", 1)
+    engine, *rest = begin()
+    assert engine.chunk < NUM_ROWS / 2
+    same_runs(run(engine, *rest, 15), wanted)
+
+
+def test_large_data_end_where_em_stands_still(begin, monkeypatch):
+    """What is large gets narrower programs, and L-BFGS for the last stretch: it too ends in optima, with nothing left to gain."""
+    monkeypatch.setattr(lanes, "LARGE", 1)
+    monkeypatch.setattr(lanes, "PATIENCE", 20)
+    engine, models, states = begin()
+    with precision(np.float64):
+        ends = engine.finish(models, states, max_steps=2000)
+        assert (ends.status == Status.CONVERGED).all()
+        assert (ends.num_steps > 20).any()
+        further = engine.run(models, engine.begin_at(models, [take(ends.params, lane) for lane in range(8)]), max_steps=300)
+    np.testing.assert_allclose(further.log_likelihood, ends.log_likelihood, rtol=0, atol=1e-5)
+
+
+def restarts(selection, family, k, restart):
+    """The row of one restart."""
+    table = selection.runs
+    chosen = (table["family"] == family) & (table["num_components"] == k) & (table["restart"] == restart)
+    return table[chosen & (table["origin"] == "start")].iloc[0]
+
+
+def test_a_run_does_not_depend_on_what_is_run_beside_it(faithful):
+    """Restart 7 of K = 3: alone, among other K, other structures, more restarts."""
+    alone = jaxem.select(faithful, "VVV", 3, num_restarts=8, num_finalists=8, moves=False)
+    wide = jaxem.select(faithful, ["EEE", "VVV"], range(1, 6), num_restarts=12, num_finalists=12, moves=False)
+    compared = 0
+    for restart in range(8):
+        one, other = restarts(alone, "VVV", 3, restart), restarts(wide, "VVV", 3, restart)
+        assert one["start"] == other["start"]
+        if one["finalist"] == other["finalist"]:
+            assert one["log_likelihood"] == pytest.approx(other["log_likelihood"], rel=1e-9)
+            compared += 1
+    assert compared >= 6
+    seventh = [restarts(selection, "VVV", 3, 7) for selection in (alone, wide)]
+    assert seventh[0]["finalist"] == seventh[1]["finalist"]
+
+
+def test_em_never_counts_as_falling():
+    """Rounding at the end of a run is no fall, however tight the tolerance."""
+    x = jaxem.datasets.load("galaxies")
+    selection = jaxem.select(x, "gaussian", range(1, 8), tol=1e-9)
+    assert "decreased" not in set(selection.runs["status"])
+
+
+def test_more_search_never_finds_less(faithful):
+    """Moves and further restarts go on from what fewer have found."""
+    few = jaxem.select(faithful, ["EEE", "VVV"], range(1, 6), num_restarts=4, moves=False, init="random-rows")
+    moved = jaxem.select(faithful, ["EEE", "VVV"], range(1, 6), num_restarts=4, init="random-rows")
+    more = jaxem.select(
+        faithful, ["EEE", "VVV"], range(1, 6), num_restarts=16, num_finalists=16, moves=False, init="random-rows"
+    )
+    least = few.table["log_likelihood"] - 2e-3
+    assert (moved.table["log_likelihood"] > least).all()
+    assert (more.table["log_likelihood"] > least).all()
+    assert (moved.table["log_likelihood"] > least + 0.1).any()

@@ -1,0 +1,156 @@
+"""Imports run inward only; importing the package is cheap and changes nothing around it; docstrings name what there is."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import itertools
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import jaxem
+
+
+PACKAGE = pathlib.Path(jaxem.__file__).parent
+
+# What a layer may import at module level: itself and the layers before it. The rooms of an outer layer (5 and up) are closed to
+# each other: only what stands on one line here belongs together.
+LAYERS = {
+    0: ["_pytree _typing _status _linalg _precision _storage _version"],
+    1: ["protocol em reduce accelerate quasi_newton families"],
+    2: ["models"],
+    3: ["init lanes cell search tabular criteria trust result problem fitting"],
+    4: ["selection"],
+    5: ["datasets", "plot"],
+    6: ["cli __main__ _terminal _process io"],
+}
+ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}
+LIGHT = {"jax", "numpy", "jaxtyping"}
+ALSO = {"cli": {"typer"}, "_terminal": {"rich"}}
+
+
+def modules():
+    """Every module of the package, as dotted names below it."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        yield path, parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def eager_imports(tree):
+    """Import statements that run when the module is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from (found for child in node.orelse for found in eager_imports(child))
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from eager_imports(node)
+
+
+def imports(path, name):
+    """Rooms of the package, and other packages, that a module imports at once."""
+    package = name if path.name == "__init__.py" else name[:-1]
+    inside, outside = set(), set()
+    for node in eager_imports(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            rooms = [(*base, *node.module.split("."))] if node.module else [(*base, alias.name) for alias in node.names]
+            inside |= {target[0] for target in rooms}
+        else:
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            outside |= {target.split(".")[0] for target in names}
+    return inside, outside - set(sys.stdlib_module_names)
+
+
+EDGES = [(name[0], *imports(path, name)) for path, name in modules() if name]
+
+
+def test_every_module_has_a_room():
+    assert {room for room, *_ in EDGES} <= set(ROOMS)
+
+
+@pytest.mark.parametrize(("room", "inside", "outside"), EDGES, ids=[".".join(name) for _, name in modules() if name])
+def test_imports_run_inward(room, inside, outside):
+    layer, line = ROOMS[room]
+    for target in inside:
+        below, other = ROOMS[target]
+        assert below < layer or other == line, f"{room} imports {target}"
+    assert outside <= LIGHT | ALSO.get(room, set())
+
+
+def test_families_know_no_engine():
+    for room, inside, _ in EDGES:
+        if room == "families":
+            assert inside <= {"families", "protocol"} | set(LAYERS[0][0].split())
+
+
+def test_no_module_needs_itself():
+    """The order of the modules that import each other has no circles."""
+    needs = {room: set() for room, *_ in EDGES}
+    for room, inside, _ in EDGES:
+        needs[room] |= inside - {room}
+    while needs:
+        free = {room for room, wanted in needs.items() if not wanted & set(needs)}
+        assert free, f"a circle among {sorted(needs)}"
+        needs = {room: wanted for room, wanted in needs.items() if room not in free}
+
+
+def python(code):
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_import_costs_little_over_jax():
+    """At most 0.15 s of work; the fastest of a few, for the machine may be busy."""
+    code = "import time, jax; start = time.process_time(); import jaxem; print(time.process_time() - start)"
+    assert min(float(python(code)) for _ in range(3)) <= 0.15
+
+
+def test_import_leaves_heavy_packages_alone():
+    heavy = ["arviz", "numpyro", "pandas", "matplotlib", "sklearn", "scipy.cluster", "scipy.optimize", "typer", "rich"]
+    assert python(f"import jaxem, sys; print([name for name in {heavy} if name in sys.modules])") == "[]"
+
+
+def test_import_changes_nothing_around_it():
+    code = """
+import logging, os, sys, warnings, jax
+
+def around():
+    handlers = logging.root.handlers[:], logging.root.filters[:], logging.root.level
+    return dict(jax.config.values), dict(os.environ), warnings.filters[:], handlers, sys.excepthook, sys.unraisablehook
+
+before = around()
+import jaxem
+assert around() == before
+"""
+    python(code)
+
+
+def test_only_the_command_sets_jax():
+    setting = re.compile(r"config\.update|environ\[.*\] =|environ\.update")
+    found = {name[0] for path, name in modules() if name and setting.search(path.read_text(encoding="utf-8"))}
+    assert found <= {"_process", "cli"}
+
+
+RECORDS = [
+    value
+    for path, name in modules()
+    if name and name != ("__main__",)
+    for value in vars(importlib.import_module(".".join(("jaxem", *name)))).values()
+    if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == ".".join(("jaxem", *name))
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+def test_docstring_lists_every_field_once(record):
+    """Where a docstring has a list of attributes, it is the list of the fields."""
+    lines = itertools.dropwhile(lambda line: line.strip() != "Attributes:", record.__doc__.splitlines())
+    listed = [found[1] for line in lines if (found := re.match(r" {8}(\w+): ", line))]
+    assert listed == [field.name for field in dataclasses.fields(record)]

@@ -1,0 +1,132 @@
+"""A family of the user's own goes through the same doors: exponential components, in one class and without an import of ours."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxem
+
+
+REFERENCE = pathlib.Path(__file__).parent / "reference"
+
+
+class Rate(NamedTuple):
+    rate: object
+
+
+class Sums(NamedTuple):
+    count: object
+    total: object
+
+
+@jax.tree_util.register_static
+class Exponential:
+    """Waiting times, columns independent."""
+
+    name = "exponential"
+    standardise = False
+
+    def check(self, x, columns):
+        if (x <= 0).any():
+            raise ValueError("waiting times must be positive")
+
+    def bind(self, x, weight, scale, dtype):
+        return self
+
+    def with_residuals(self):
+        return self
+
+    def num_params(self, num_components, num_features):
+        return num_components * num_features
+
+    def reference(self, num_components, num_features, dtype):
+        return Rate(np.ones((num_components, num_features), dtype))
+
+    def log_prob(self, params, x):
+        return jnp.sum(jnp.log(params.rate)[:, :, None] - params.rate[:, :, None] * x, axis=1)
+
+    def expected_stats(self, params, x, resp):
+        return Sums(jnp.sum(resp, 1), jnp.einsum("kn,dn->kd", resp, x))
+
+    def m_step(self, params, stats):
+        alive = (stats.count > 0)[:, None]
+        return Rate(jnp.where(alive, stats.count[:, None] / jnp.where(alive, stats.total, 1.0), params.rate))
+
+    def to_free(self, params):
+        return Rate(jnp.log(params.rate))
+
+    def from_free(self, free):
+        return Rate(jnp.exp(free.rate))
+
+    def complete(self, params, stats, at):
+        return jnp.sum(jnp.log(params.rate) * stats.count[:, None] - params.rate * stats.total)
+
+    def collapsed(self, params, stats, live):
+        return jnp.asarray(False)
+
+    def admissible(self, params, counts):
+        return np.isfinite(params.rate).all((-1, -2))
+
+    def distance(self, a, b):
+        return np.abs(np.log(a.rate)[:, None] - np.log(b.rate)[None]).max(-1)
+
+    def publish(self, params, centre, scale):
+        return {"rates": np.asarray(params.rate, float)}
+
+    def adopt(self, published, centre, scale):
+        return Rate(np.asarray(published["rates"], float))
+
+    def sample(self, key, params, labels):
+        return (jax.random.exponential(key, (len(labels), params.rate.shape[1])) / params.rate[labels]).T
+
+
+@pytest.fixture(scope="module")
+def x():
+    return pd.read_csv(REFERENCE / "data" / "family_exponential.csv")["x"]
+
+
+@pytest.fixture(scope="module")
+def fit(x):
+    return jaxem.fit(x, Exponential(), 2, tol=1e-9)
+
+
+def test_it_finds_the_direct_maximum(fit):
+    """Direct maximisation by SciPy (provenance in reference/README.md)."""
+    wanted = json.loads((REFERENCE / "direct_exponential.json").read_text())
+    assert fit.log_likelihood == pytest.approx(wanted["loglik"], rel=0, abs=1e-6)
+    got = sorted(zip(fit.params.rates[:, 0], fit.params.weights, strict=True))
+    theirs = sorted((part["rate"], weight) for part, weight in zip(wanted["components"], wanted["pro"], strict=True))
+    np.testing.assert_allclose(got, theirs, rtol=1e-4)
+
+
+def test_it_is_selected_like_any_other(x):
+    selection = jaxem.select(x, [Exponential(), "V"], range(1, 4), num_restarts=5)
+    assert selection.best.family == "exponential"
+    assert selection.best.num_params == 2 * selection.best.num_components - 1
+
+
+def test_its_fit_predicts_and_samples(fit, x):
+    rows = x.to_numpy()[:, None]
+    density = (fit.params.weights * fit.params.rates[:, 0] * np.exp(-rows * fit.params.rates[:, 0])).sum(1)
+    np.testing.assert_allclose(np.exp(fit.log_prob(x)), density, rtol=1e-9)
+    assert fit.sample(1000, seed=0).mean() == pytest.approx(rows.mean(), rel=0.2)
+
+
+def test_its_fit_is_saved_and_loaded(fit, x, tmp_path):
+    """A file cannot hold the class, so whoever loads the fit brings it."""
+    fit.save(tmp_path / "model.npz")
+    again = jaxem.load(tmp_path / "model.npz", family=Exponential())
+    np.testing.assert_array_equal(again.log_prob(x), fit.log_prob(x))
+
+
+def test_its_checks_are_heard(x):
+    with pytest.raises(ValueError, match="waiting times must be positive"):
+        jaxem.fit(x - 10, Exponential(), 2)

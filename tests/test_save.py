@@ -1,0 +1,130 @@
+"""A fit is saved and loaded bit for bit; what is no such file is refused in a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import jaxem
+from jaxem import _storage
+
+
+@pytest.fixture
+def path(tmp_path, fitted):
+    path = tmp_path / "model.npz"
+    fitted.save(path)
+    return path
+
+
+def same(one, other):
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+
+
+def test_round_trip_is_bit_for_bit(path, fitted, faithful):
+    again = jaxem.load(path)
+    for field in dataclasses.fields(fitted):
+        one, other = getattr(again, field.name), getattr(fitted, field.name)
+        if field.name == "source":
+            assert one is None is other
+        elif field.name == "params":
+            assert one.asdict().keys() == other.asdict().keys()
+            assert all(same(array, other.asdict()[name]) for name, array in one.asdict().items())
+        else:
+            assert type(one) is type(other)
+            assert same(one, other), field.name
+    np.testing.assert_array_equal(again.predict_proba(faithful), fitted.predict_proba(faithful))
+    assert again.bic == fitted.bic
+
+
+def test_every_kind_of_fit_travels(tmp_path, faithful, earthquakes):
+    for number, fit in enumerate(
+        [
+            jaxem.fit(earthquakes, "poisson", 2, num_restarts=2),
+            jaxem.fit(faithful.assign(one=1.0), "VII", 1),
+            jaxem.fit(faithful["waiting"], "E", 2, start=np.eye(2)[(faithful["waiting"] > 65).astype(int)]),
+        ]
+    ):
+        fit.save(tmp_path / f"{number}.npz")
+        again = jaxem.load(tmp_path / f"{number}.npz")
+        assert (again.log_likelihood, again.warnings, again.trust) == (fit.log_likelihood, fit.warnings, fit.trust)
+        assert again.input_columns == fit.input_columns
+
+
+def test_nothing_is_pickled_and_nothing_left_behind(path):
+    with np.load(path, allow_pickle=False) as file:
+        assert all(file[name].dtype != object for name in file.files)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_failed_write_leaves_the_old_file(path, fitted, monkeypatch):
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(_storage.Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="disk full"):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -200])
+def test_a_damaged_file_is_refused(path, keep):
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model\.npz is not a saved jaxem fit, or is damaged"):
+        jaxem.load(path)
+
+
+def test_changed_bytes_are_noticed(path):
+    raw = bytearray(path.read_bytes())
+    middle = len(raw) // 2
+    raw[middle : middle + 50] = bytes(50)
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match="is damaged"):
+        jaxem.load(path)
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "{}"])
+def test_another_file_is_refused(tmp_path, text):
+    path = tmp_path / "data.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"data\.csv is not a saved jaxem fit"):
+        jaxem.load(path)
+
+
+def test_another_npz_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(3))
+    with pytest.raises(ValueError, match=r"a\.npz is not a saved jaxem fit"):
+        jaxem.load(tmp_path / "a.npz")
+    _storage.write_arrays(tmp_path / "b.npz", {"format": "something else", "version": 1}, {})
+    with pytest.raises(ValueError, match=r"b\.npz is not a saved jaxem fit"):
+        jaxem.load(tmp_path / "b.npz")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*nothing\.npz"):
+        jaxem.load(tmp_path / "nothing.npz")
+
+
+def rewrite(path, change):
+    """The file with its header changed."""
+    header, arrays = _storage.read_arrays(path, "a fit")
+    change(header)
+    _storage.write_arrays(path, json.loads(json.dumps(header)), arrays)
+
+
+def test_a_newer_version_is_refused(path):
+    rewrite(path, lambda header: header.update(version=header["version"] + 1))
+    with pytest.raises(ValueError, match=r"was written by a newer jaxem \(file version 2\); upgrade jaxem to read it"):
+        jaxem.load(path)
+
+
+@pytest.mark.parametrize("name", ["family", "status", "columns"])
+def test_a_header_that_lacks_something_is_refused(path, name):
+    rewrite(path, lambda header: header["fit"].pop(name))
+    with pytest.raises(ValueError, match="is not a saved jaxem fit, or is damaged"):
+        jaxem.load(path)
