@@ -3,7 +3,8 @@
     python run.py --reference DIR [--seeds 0,1,2] [--only faithful,iris] [--out results.json]
 
 References: mclust 6.0.0 tables (hierarchical start, so a landmark and no proof of optimality) for every structure that jaxem has; scikit-learn's
-best of 20 to 50 starts on simulated data, up to the true K (above it the likelihood is unbounded and "best" means little).
+best of 20 to 50 starts on simulated data, up to the true K (above it the likelihood is unbounded and "best" means little). The set with a
+constant column is left out: the reference keeps that column, regularised; jaxem leaves it out, so the log-likelihoods are of different data.
 A miss is a cell in which jaxem's log-likelihood is more than 0.05 nats below the reference.
 """
 
@@ -57,17 +58,23 @@ def simulated_cells(reference: pathlib.Path, name: str, num_columns: int) -> dic
 
 
 def compare(frame: pd.DataFrame, cells: dict, seed: int) -> dict:
+    """What `select` finds with default settings, cell by cell against the reference."""
     families = sorted({family for family, _ in cells})
     began = time.perf_counter()
     selection = jaxem.select(frame, families, range(1, 1 + max(k for _, k in cells)), seed=seed)
-    seconds = time.perf_counter() - began
-    rows = []
-    for (family, k), (target, count) in cells.items():
-        fit = selection.fits.get((family, k))
-        found = fit.log_likelihood if fit else -math.inf
-        rows.append({"family": family, "num_components": k, "reference": target, "gap": found - target, "spurious": bool(fit and fit.spurious)})
-        assert fit is None or count is None or fit.num_params == count, (family, k, fit.num_params, count)
-    return {"seconds": seconds, "best": [selection.best.family, selection.best.num_components], "cells": rows}
+    seconds = round(time.perf_counter() - began, 2)
+    gaps = {}
+    for cell, (target, count) in cells.items():
+        fit = selection.fits.get(cell)
+        assert fit is None or count is None or fit.num_params == count, (cell, fit.num_params, count)
+        gaps[cell] = fit.log_likelihood - target if fit else -math.inf
+    return {
+        "best": [selection.best.family, selection.best.num_components],
+        "seconds": seconds,
+        "cells": len(gaps),
+        "missed": [[*cell, round(gap, 3)] for cell, gap in gaps.items() if not gap >= -0.05],
+        "better by 0.5": sum(gap > 0.5 for gap in gaps.values()),
+    }
 
 
 def main() -> None:
@@ -77,22 +84,33 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).with_name("results.json"))
     arguments = parser.parse_args()
-    simulated = sorted(path.stem for path in (arguments.reference / "sims").glob("*.json"))
+    simulated = sorted(path.stem for path in (arguments.reference / "sims").glob("*.json") if path.stem != "constant_column_k2")
     wanted = arguments.only.split(",") if arguments.only else [*MCLUST, *simulated]
     results: dict = {}
     for name in wanted:
         frame = table(arguments.reference, name if name in MCLUST else f"sim_{name}")
-        cells = mclust_cells(arguments.reference, name) if name in MCLUST else simulated_cells(arguments.reference, name, frame.shape[1])
+        cells = (
+            mclust_cells(arguments.reference, name)
+            if name in MCLUST
+            else simulated_cells(arguments.reference, name, frame.shape[1])
+        )
         for seed in map(int, arguments.seeds.split(",")):
             outcome = results.setdefault(name, {})[seed] = compare(frame, cells, seed)
-            missed = [(c["family"], c["num_components"], round(c["gap"], 3)) for c in outcome["cells"] if not c["gap"] >= -0.05]
-            print(f"{name} seed {seed}: {outcome['seconds']:.1f} s, best {outcome['best']}, missed {missed}", flush=True)
-    summary = {}
-    for seed in map(int, arguments.seeds.split(",")):
-        gaps = np.array([cell["gap"] for by_seed in results.values() for cell in by_seed[seed]["cells"]])
-        summary[seed] = {"cells": len(gaps), "missed": int((~(gaps >= -0.05)).sum()), "better by 0.5": int((gaps > 0.5).sum())}
+            print(f"{name} seed {seed}: {outcome}", flush=True)
+    summary = {
+        seed: {
+            what: sum(len(by_seed[seed][what]) if what == "missed" else by_seed[seed][what] for by_seed in results.values())
+            for what in ("cells", "missed", "better by 0.5")
+        }
+        for seed in map(int, arguments.seeds.split(","))
+    }
     print(summary)
-    versions = {"jaxem": jaxem.__version__, "jax": jax.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    versions = {
+        "jaxem": jaxem.__version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
     arguments.out.write_text(json.dumps({"summary": summary, "versions": versions, "results": results}, indent=1) + "\n")
 
 
