@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from . import protocol
 from ._pytree import pytree, replace, static
 from ._status import Status
-from ._typing import Array, Float, Int, Scalar
+from ._typing import Array, Bool, Float, Int, Scalar
 from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select, start_failure
 
 
@@ -29,6 +29,7 @@ from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, nois
 GIVEN, STATS, BASE, PAIR, PROPOSAL = range(5)
 MAX_REACH = 64.0  # the longest step in units of EM's own; uncapped steps lose one lane in seventy to "never arrives"
 GROWTH = 4.0
+STILL = 100  # a step shorter than this many units in the last place of the point goes nowhere
 NUM_RATES = 5  # the convergence rate is the slowest seen in this many cycles
 
 
@@ -70,7 +71,7 @@ class SquaremState:
     image_value: Scalar
     second: Any
     reach: Scalar
-    at_reach: Scalar
+    at_reach: Bool[Array, ""]
     rates: Float[Array, " r"]
     num_pairs: Int[Array, ""]
     num_plain: Int[Array, ""]
@@ -93,7 +94,8 @@ class Squarem:
         """The state at `params`, after one E-step."""
         state = self.from_params(model, params, data)
         at = evaluate(model, params, data, e_step)
-        started = _receive(replace(state, phase=jnp.asarray(BASE, jnp.int32)), state.point, at)
+        size = protocol.magnitude(model, at.stats)
+        started = _receive(replace(state, phase=jnp.asarray(BASE, jnp.int32)), state.point, at, size)
         return replace(started, num_steps=state.num_steps, status=start_failure(at))
 
     def from_params(self, model: Any, params: Any, data: Any) -> SquaremState:
@@ -134,16 +136,17 @@ class Squarem:
         """One M-step, the choice of the next point, one E-step there."""
         here = protocol.from_free(model, state.point)
         image = protocol.to_free(model, model.m_step(here, state.stats))
-        state, point = _choose(state, image, tol)
+        size = protocol.magnitude(model, state.stats)
+        state, point = _choose(state, image, tol, size)
         at = evaluate(model, protocol.from_free(model, point), data, e_step)
-        return _receive(state, point, at)
+        return _receive(state, point, at, size)
 
 
-def _choose(state: SquaremState, image: Any, tol: Scalar) -> tuple[SquaremState, Any]:
+def _choose(state: SquaremState, image: Any, tol: Scalar, size: Scalar) -> tuple[SquaremState, Any]:
     """The next point to evaluate, and the state in the phase that the point will have."""
     given = state.phase == GIVEN
     extrapolating = (state.phase == PAIR) & (state.num_plain <= 0)
-    refused = (state.phase == PROPOSAL) & (state.value < state.image_value - resolution(state.image_value))
+    refused = (state.phase == PROPOSAL) & (state.value < state.image_value - resolution(state.image_value, size))
     rebase = ((state.phase == BASE) | (state.phase == PROPOSAL) & ~refused) | (state.phase == PAIR) & ~extrapolating
     phase = jnp.where(extrapolating, PROPOSAL, jnp.where(rebase, PAIR, BASE)).astype(jnp.int32)
 
@@ -151,7 +154,7 @@ def _choose(state: SquaremState, image: Any, tol: Scalar) -> tuple[SquaremState,
     reach = jnp.where((state.phase == PROPOSAL) & state.at_reach, _resize(state.reach, refused), state.reach)
     rates = jnp.where(extrapolating, jnp.roll(state.rates, 1).at[0].set(rate), state.rates)
     num_pairs = state.num_pairs + extrapolating
-    hit = _hit(state.value - state.base_value, jnp.max(rates), resolution(state.value), tol) & (num_pairs >= MIN_CHECKS)
+    hit = _hit(state.value - state.base_value, jnp.max(rates), resolution(state.value, size), tol) & (num_pairs >= MIN_CHECKS)
     num_hits = jnp.where(extrapolating, jnp.where(hit, state.num_hits + 1, 0), state.num_hits)
 
     chosen = replace(
@@ -173,13 +176,13 @@ def _choose(state: SquaremState, image: Any, tol: Scalar) -> tuple[SquaremState,
     return chosen, select(given, state.point, onward)
 
 
-def _receive(state: SquaremState, point: Any, at: Evaluation) -> SquaremState:
+def _receive(state: SquaremState, point: Any, at: Evaluation, size: Scalar) -> SquaremState:
     """Take in an evaluated point: remember it if it is the best, and judge it if it was plain EM's own."""
     value = jnp.where(at.legal, at.objective, -jnp.inf)
     better = at.legal & (value > state.objective)
     before = jnp.where(state.phase == PAIR, state.base_value, state.objective)
     gain = jnp.where(jnp.isfinite(before), at.objective - before, jnp.inf)
-    slack = jnp.where(state.phase == PAIR, noise(before), jnp.inf)
+    slack = jnp.where(state.phase == PAIR, noise(before, size), jnp.inf)
     failed = failure(at, gain, slack)
     judge = (state.status == Status.RUNNING) & (state.phase != PROPOSAL)
     return replace(
@@ -220,7 +223,13 @@ def _extrapolate(state: SquaremState, image: Any) -> tuple[Any, Scalar, Scalar]:
     plain = alpha == -1.0
     proposal = jax.tree.map(lambda z, r, c: jnp.where(plain, z, z + onward * r + further * c), image, first, bend)
     rate = jnp.where(cross < 0, 1 - 1 / jnp.maximum(1.0, -square / cross), 1.0)
-    return proposal, jnp.where(square == 0, 0.0, rate), cut
+    return proposal, jnp.where(_still(square, state.point), 0.0, rate), cut
+
+
+def _still(square: Scalar, point: Any) -> Bool[Array, ""]:
+    """Whether a step is nothing but rounding: its rate would be as well."""
+    finite = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0.0), point)
+    return square <= (STILL * jnp.finfo(square.dtype).eps) ** 2 * (_inner(finite, finite) + 1)
 
 
 def _resize(reach: Scalar, refused: Scalar) -> Scalar:

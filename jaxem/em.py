@@ -20,7 +20,7 @@ from jax import lax
 from . import protocol
 from ._pytree import pytree, replace
 from ._status import Status
-from ._typing import Array, Int, Scalar
+from ._typing import Array, Bool, Int, Scalar
 
 
 EStep = Callable[[Any, Any], tuple[Any, Scalar]]
@@ -36,7 +36,7 @@ class Evaluation(NamedTuple):
     stats: Any
     log_likelihood: Scalar
     objective: Scalar
-    legal: Scalar  # finite, and not degenerate
+    legal: Bool[Array, ""]  # finite, and not degenerate
 
 
 def evaluate(model: Any, params: Any, data: Any, e_step: EStep | None = None) -> Evaluation:
@@ -47,12 +47,12 @@ def evaluate(model: Any, params: Any, data: Any, e_step: EStep | None = None) ->
     return Evaluation(params, stats, log_likelihood, objective, legal)
 
 
-def resolution(objective: Scalar) -> Scalar:
-    """The smallest difference between two objectives that the dtype can show: 4 eps Σ|ℓ_i|, with |Σ ℓ_i| for the sum.
+def resolution(objective: Scalar, size: Scalar) -> Scalar:
+    """The smallest difference between two objectives that the dtype can show: 4 eps Σ|ℓ_i|, with |Σ ℓ_i| + size for the sum.
 
     Measured at fixed points: step-to-step changes reach 2.4 eps Σ|ℓ_i| in float32 and 3.7 in float64.
     """
-    return 4 * jnp.finfo(objective.dtype).eps * (jnp.abs(objective) + 1)
+    return 4 * jnp.finfo(objective.dtype).eps * (jnp.abs(objective) + size)
 
 
 def select(condition: Any, yes: Any, no: Any) -> Any:
@@ -64,12 +64,12 @@ def select(condition: Any, yes: Any, no: Any) -> Any:
     return jax.tree.map(leaf, yes, no)
 
 
-def noise(objective: Scalar) -> Scalar:
+def noise(objective: Scalar, size: Scalar) -> Scalar:
     """The largest drop that rounding can explain: half the digits, for a component may be badly conditioned.
 
     EM cannot lower the objective, so a smaller drop says that there is nothing more to be seen; a larger one is a fault.
     """
-    return jnp.sqrt(jnp.finfo(objective.dtype).eps) * (jnp.abs(objective) + 1)
+    return jnp.sqrt(jnp.finfo(objective.dtype).eps) * (jnp.abs(objective) + size)
 
 
 def failure(evaluated: Evaluation, gain: Scalar, slack: Scalar) -> Int[Array, ""]:
@@ -131,13 +131,14 @@ class EM:
     def step(self, model: Any, state: EMState, data: Any, tol: Scalar, e_step: EStep | None = None) -> EMState:
         """One M-step and one E-step; a failed step keeps the last good point and says so in `status`."""
         point = evaluate(model, model.m_step(state.params, state.stats), data, e_step)
+        size = protocol.magnitude(model, state.stats)
         gain = point.objective - state.objective
         ratio = gain / state.gain
         missing = gain * ratio / (1 - ratio)
         seen = (ratio > 0) & (ratio < 1) & (gain < tol) & (missing < tol / 10)
-        hit = (state.num_steps + 1 >= MIN_CHECKS) & (seen | (gain <= resolution(state.objective)))
+        hit = (state.num_steps + 1 >= MIN_CHECKS) & (seen | (gain <= resolution(state.objective, size)))
         num_hits = jnp.where(hit, state.num_hits + 1, 0)
-        status = failure(point, gain, noise(state.objective))
+        status = failure(point, gain, noise(state.objective, size))
         good = status == Status.RUNNING
         after = EMState(
             params=point.params,

@@ -87,8 +87,9 @@ def fit(
         problem.certify()
         result = problem.fits()[0]
     if result is None:
-        worst = problem.cells[0].runs[0].status
-        raise RuntimeError(f"all {len(problem.cells[0].runs)} runs failed; of the first: {worst.message}")
+        runs = problem.cells[0].runs
+        count = f"all {len(runs)} runs" if len(runs) > 1 else "the run"
+        raise RuntimeError(f"{count} failed: {runs[0].status.message}")
     return result
 
 

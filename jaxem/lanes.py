@@ -86,9 +86,21 @@ def _advance(models, states, data, tol, max_steps, num_ticks, *, method, chunk, 
 
 
 _STATIC = ("method", "chunk", "record")
+_QUICK = {"xla_cpu_use_fusion_emitters": False}  # half the time to compile and, where arrays are small, no slower to run
 _advance_block = jax.jit(_advance, static_argnames=_STATIC)
-# Half the time to compile and, where arrays are small, no slower to run.
-_advance_small_block = jax.jit(_advance, static_argnames=_STATIC, compiler_options={"xla_cpu_use_fusion_emitters": False})
+_advance_small_block = jax.jit(_advance, static_argnames=_STATIC, compiler_options=_QUICK)
+
+
+@functools.cache
+def _knows_quick() -> bool:
+    """Whether this compiler has the option: it is an internal one, and newer versions may be without it."""
+    if jax.default_backend() != "cpu":
+        return False
+    try:
+        jax.jit(lambda x: x, compiler_options=_QUICK)(np.zeros((), np.float32))
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
@@ -178,8 +190,7 @@ class Engine:
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
         self.narrow = min(FEW, self.block) if self.large else self.block
-        on_cpu = jax.default_backend() == "cpu"
-        self._advance = _advance_small_block if on_cpu and not self.large else _advance_block
+        self._advance = _advance_small_block if not self.large and _knows_quick() else _advance_block
         rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
         self.chunk = min(data.x.shape[1], max(64, rows // 64 * 64))
 

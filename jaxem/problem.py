@@ -81,6 +81,8 @@ class Options:
             raise ValueError(f"tol must be a positive number of nats, got {tol!r}")
         if width not in ("float32", "float64"):
             raise ValueError(f"dtype must be float64 or float32, got {dtype!r}")
+        if not isinstance(moves, bool | np.bool_):
+            raise TypeError(f"moves must be True or False, got {moves!r}")
         return cls(
             tabular.count("num_restarts", num_restarts),
             tabular.count("num_finalists", num_finalists),
@@ -112,6 +114,8 @@ class Problem:
         options: Options,
         report: Report | None = None,
     ):
+        if report is not None and not callable(report):
+            raise TypeError(f"progress must be a function of (phase, done, total), got {report!r}")
         self.options, self.report = options, report
         self.input_columns = table.columns
         self.scaled = bool(families[0].standardise)
@@ -314,9 +318,12 @@ def _correlation(table: tabular.Table) -> np.ndarray:
 
 
 def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every column of x (n, d)."""
-    mean = weight @ x / weight.sum()
-    return mean, np.sqrt(weight @ (x - mean) ** 2 / weight.sum())
+    """Mean and standard deviation of every column of x (n, d), for numbers of any size."""
+    size = np.abs(x).max(axis=0)
+    size = np.where(size > 0, size, 1.0)
+    share, small = weight / weight.sum(), x / size
+    mean = share @ small
+    return mean * size, np.sqrt(share @ (small - mean) ** 2) * size
 
 
 def _responsibilities(start: Any, num_rows: int, num_components: int) -> np.ndarray:

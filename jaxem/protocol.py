@@ -10,8 +10,9 @@ To add a family, write one file in `families/` with
 1. a params pytree and a stats pytree, every leaf with the component axis `k` in front, the stats with a leaf `count`;
 2. `log_prob`, `expected_stats` (a sum over rows) and `m_step` (for all components at once; a component without rows keeps its params);
 3. `reference` (a crude finite point), `num_params`, `sample`;
-4. `to_free` and `from_free`, if the params are constrained: the coordinates in which a step may be extrapolated;
-5. what `fit` asks of it before and after: `check`, `bind`, `publish` and `adopt` (see `Family`);
+4. `to_free` and `from_free`: the coordinates in which a step may be extrapolated; `complete`, for L-BFGS;
+5. what `fit` asks of it before and after, on the host: `check`, `bind`, `with_residuals`, `admissible`, `distance`,
+   `publish` and `adopt`;
 6. a line in `families/__init__.py`, and a row in `tests/cases.py`: the laws run over it.
 
 A whole model in ten lines, run as a test: the rate of exponential waiting times of which some are censored (we only know that
@@ -77,6 +78,9 @@ class LatentModel(Protocol[Params, Stats]):
 class Family(Protocol[Params, Stats]):
     """The distribution of one component, for all components at once. It knows nothing of mixing weights, restarts or chunks.
 
+    A family is a JAX pytree (a frozen record of hyperparameters, or a class registered with `jax.tree_util.register_static`). The
+    methods above the line are called on the host, with NumPy arrays; those below it inside compiled code.
+
     Attributes:
         name: The name users type.
         standardise: Whether `fit` may centre and scale each column before EM and map the params back.
@@ -84,6 +88,44 @@ class Family(Protocol[Params, Stats]):
 
     name: str
     standardise: bool
+
+    def check(self, x: Any, columns: list[str]) -> None:
+        """Raise ValueError, naming row and column, where rows (n, d) are nothing this family can have made."""
+        ...
+
+    def bind(self, x: Any, weight: Any, scale: Any, dtype: Any) -> Family:
+        """The family for rows (d, n) in internal units, which `scale` (d, d) takes to the data's; `self` if it need not know."""
+        ...
+
+    def with_residuals(self) -> Family:
+        """The family in its most accurate form, by which results are certified; `self` if there is only one."""
+        ...
+
+    def num_params(self, num_components: int, num_features: int) -> int:
+        """Number of free parameters of all components together, mixing weights not counted."""
+        ...
+
+    def admissible(self, params: Params, counts: Any) -> Any:
+        """Which of several runs are no degenerate solutions: params with a lane axis in front, counts (l, k), answer (l,)."""
+        ...
+
+    def distance(self, a: Params, b: Params) -> Any:
+        """How far apart components are, in standard deviations, shape (k, k)."""
+        ...
+
+    def publish(self, params: Params, centre: Any, scale: Any) -> dict[str, Any]:
+        """Named arrays in the data's units, component axis first: what users see as `Fit.params`."""
+        ...
+
+    def adopt(self, published: dict[str, Any], centre: Any, scale: Any) -> Params:
+        """The inverse of `publish`."""
+        ...
+
+    # ------------------------------------------------------------------------------------------------------------------------
+
+    def reference(self, num_components: int, num_features: int, dtype: Any) -> Params:
+        """A crude finite point for data as `bind` saw them: the fallback of components without rows."""
+        ...
 
     def log_prob(self, params: Params, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """Log-density of every row under every component."""
@@ -97,16 +139,8 @@ class Family(Protocol[Params, Stats]):
         """Maximum-likelihood params of each component."""
         ...
 
-    def num_params(self, num_components: int, num_features: int) -> int:
-        """Number of free parameters of all components together, mixing weights not counted."""
-        ...
-
-    def reference(self, num_components: int, num_features: int, dtype: Any) -> Params:
-        """A crude finite point for data as `bind` saw them: the fallback of components without rows."""
-        ...
-
-    def sample(self, key: Any, params: Params, labels: Any) -> Float[Array, "d n"]:
-        """One row for each label."""
+    def complete(self, params: Params, stats: Stats, at: Params) -> Scalar:
+        """Expected complete-data log-likelihood of `params` up to a constant, from the statistics of an E-step at `at`."""
         ...
 
     def to_free(self, params: Params) -> Any:
@@ -119,6 +153,10 @@ class Family(Protocol[Params, Stats]):
 
     def collapsed(self, params: Params, stats: Stats, live: Any) -> Any:
         """A traced bool: is a live component on its way to a degenerate solution?"""
+        ...
+
+    def sample(self, key: Any, params: Params, labels: Any) -> Float[Array, "d n"]:
+        """One row for each label."""
         ...
 
 
@@ -144,3 +182,10 @@ def collapsed(model: Any, params: Any, stats: Any) -> Any:
     """Whether the model calls this point degenerate; a model without an opinion never does."""
     method = getattr(model, "collapsed", None)
     return method(params, stats) if method is not None else jnp.asarray(False)
+
+
+def magnitude(model: Any, stats: Any) -> Scalar:
+    """About how many nats of either sign the log-likelihood is a sum of: what rounding is measured by. 1 where the model cannot say."""
+    method = getattr(model, "magnitude", None)
+    size = jnp.asarray(1.0) if method is None else method(stats)
+    return jnp.where(jnp.isfinite(size), size, 1.0)

@@ -134,7 +134,8 @@ class QuasiNewton:
         """The state at `params`, after one E-step."""
         state = self.from_params(model, params, data)
         at = evaluate(model, params, data, e_step)
-        started = _receive(replace(state, phase=jnp.asarray(IMAGE, jnp.int32)), state.point, at)
+        size = protocol.magnitude(model, at.stats)
+        started = _receive(replace(state, phase=jnp.asarray(IMAGE, jnp.int32)), state.point, at, size)
         return replace(started, num_steps=state.num_steps, status=start_failure(at))
 
     def step(
@@ -151,8 +152,9 @@ class QuasiNewton:
         here = protocol.from_free(model, unravel(point))
         image, _ = ravel_pytree(protocol.to_free(model, model.m_step(here, state.stats)))
         gradient = jnp.where(jnp.isfinite(point), jax.grad(complete)(point), 0.0)  # an absent component has nowhere to go
-        state, point = _choose(state, _difference(image, point), gradient, tol)
-        return _receive(state, point, evaluate(model, protocol.from_free(model, unravel(point)), data, e_step))
+        size = protocol.magnitude(model, state.stats)
+        state, point = _choose(state, _difference(image, point), gradient, tol, size)
+        return _receive(state, point, evaluate(model, protocol.from_free(model, unravel(point)), data, e_step), size)
 
 
 def _difference(a: Any, b: Any) -> Any:
@@ -160,10 +162,10 @@ def _difference(a: Any, b: Any) -> Any:
     return jnp.where(a == b, 0.0, a - b)
 
 
-def _choose(state: QuasiNewtonState, move: Any, gradient: Any, tol: Scalar) -> tuple[QuasiNewtonState, Any]:
+def _choose(state: QuasiNewtonState, move: Any, gradient: Any, tol: Scalar, size: Scalar) -> tuple[QuasiNewtonState, Any]:
     """Take the point in hand as the new base, or refuse it; then the next point to evaluate."""
     given = state.phase == GIVEN
-    refused = (state.phase == PROPOSAL) & (state.value < state.base_value - resolution(state.base_value))
+    refused = (state.phase == PROPOSAL) & (state.value < state.base_value - resolution(state.base_value, size))
     taken = ~given & ~refused
     first = ~jnp.isfinite(state.base_value)
     learned = select(taken & ~first, _remember(state, move, gradient), state)
@@ -174,7 +176,7 @@ def _choose(state: QuasiNewtonState, move: Any, gradient: Any, tol: Scalar) -> t
     ahead = taken & (state.num_plain <= 0) & (slope > 0)
 
     gain = state.value - state.base_value
-    slack = resolution(state.value)
+    slack = resolution(state.value, size)
     hit = ((gain >= 0) & (gain < tol / 10) & (slope < tol / 5) & (slope > 0)) | (gain <= slack)
     num_hits = jnp.where(taken & ~first, jnp.where(hit, state.num_hits + 1, 0), state.num_hits)
     enough = (num_hits >= NUM_HITS) & (state.num_steps >= MIN_CHECKS)
@@ -239,12 +241,12 @@ def _two_loops(state: QuasiNewtonState, move: Any, gradient: Any, reach: Scalar)
     return scale * ahead, jnp.where(jnp.isfinite(slope * scale), slope, -1.0), scale * length
 
 
-def _receive(state: QuasiNewtonState, point: Any, at: Evaluation) -> QuasiNewtonState:
+def _receive(state: QuasiNewtonState, point: Any, at: Evaluation, size: Scalar) -> QuasiNewtonState:
     """Take in an evaluated point: remember it if it is the best, and judge it if it was plain EM's own."""
     value = jnp.where(at.legal, at.objective, -jnp.inf)
     better = at.legal & (value > state.objective)
     gain = jnp.where(jnp.isfinite(state.base_value), at.objective - state.base_value, jnp.inf)
-    failed = failure(at, gain, noise(state.base_value))
+    failed = failure(at, gain, noise(state.base_value, size))
     judge = (state.status == Status.RUNNING) & (state.phase != PROPOSAL)
     return replace(
         state,

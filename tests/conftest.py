@@ -43,3 +43,16 @@ def fitted(faithful):
 def selection(faithful):
     """A selection with nothing special about it."""
     return jaxem.select(faithful, ["EEE", "VVV"], range(1, 5))
+
+
+@pytest.fixture(scope="session")
+def x(faithful):
+    """Old Faithful without its names, (272, 2)."""
+    return faithful.to_numpy()
+
+
+@pytest.fixture(scope="session")
+def resp(x):
+    """A soft start for K = 3."""
+    rng = np.random.default_rng(5)
+    return 0.8 * np.eye(3)[np.argsort(np.argsort(x[:, 1])) * 3 // len(x)] + 0.2 * rng.dirichlet(np.ones(3), len(x))

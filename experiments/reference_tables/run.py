@@ -2,10 +2,10 @@
 
     python run.py --reference DIR [--seeds 0,1,2] [--only faithful,iris] [--out results.json]
 
-References: mclust 6.0.0 tables (hierarchical start, so a landmark and no proof of optimality) for every structure that jaxem has; scikit-learn's
-best of 20 to 50 starts on simulated data, up to the true K (above it the likelihood is unbounded and "best" means little). The set with a
-constant column is left out: the reference keeps that column, regularised; jaxem leaves it out, so the log-likelihoods are of different data.
-A miss is a cell in which jaxem's log-likelihood is more than 0.05 nats below the reference.
+References: mclust 6.0.0 tables (hierarchical start, so a landmark and no proof of optimality) for every structure that jaxem has;
+scikit-learn's best of 20 to 50 starts on simulated data, up to the true K (above it the likelihood is unbounded and "best" means
+little). The set with a constant column is left out: the reference keeps that column, regularised, and jaxem does not, so the
+log-likelihoods are of different data. A miss is a cell in which jaxem's log-likelihood is more than 0.05 nats below the reference.
 """
 
 from __future__ import annotations

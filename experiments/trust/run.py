@@ -2,9 +2,10 @@
 
     python run.py --reference DIR [--seeds 0,1,2,3,4] [--out results.json]
 
-For every data set, structure and K = 2..9: `select` with default settings, once a seed; the best known log-likelihood of a cell is the
-largest of all these and of a long search (100 restarts, 20 finalists). A result is *beaten* when the best known is more than 0.05 nats
-higher. Spurious fits (next to singular) are left out on both sides. The best known is itself not always the optimum: rates are lower bounds.
+For every data set, structure and K = 2..9: `select` with default settings, once a seed; the best known log-likelihood of a cell is
+the largest of all these and of a long search (100 restarts, 20 finalists). A result is *beaten* when the best known is more than
+0.05 nats higher. Spurious fits (next to singular) are left out on both sides. The best known is itself not always the optimum: the
+rates are lower bounds.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def outcomes(frame: pd.DataFrame, seeds: list[int]) -> list[dict]:
             if known is None or fit is None or fit.spurious:
                 continue
             facts = {name: getattr(fit, name) for name in ("trust", "replicated", "num_finalists", "improved", "stable")}
-            records.append({"family": cell[0], "num_components": cell[1], "seed": seed, **facts, "short": known - fit.log_likelihood})
+            records.append(
+                {"family": cell[0], "num_components": cell[1], "seed": seed, **facts, "short": known - fit.log_likelihood}
+            )
     return records
 
 
@@ -60,7 +63,10 @@ def rates(records: list[dict], by: tuple[str, ...]) -> list[dict]:
     groups = collections.defaultdict(list)
     for record in records:
         groups[tuple(record[name] for name in by)].append(record["short"] > 0.05)
-    return [{**dict(zip(by, key, strict=True)), "cells": len(hits), "beaten": sum(hits)} for key, hits in sorted(groups.items(), key=str)]
+    return [
+        {**dict(zip(by, key, strict=True)), "cells": len(hits), "beaten": sum(hits)}
+        for key, hits in sorted(groups.items(), key=str)
+    ]
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from .._linalg import contract, inverse_factor, triangle, unvech, vech
 from .._pytree import pytree, replace, static
-from .._typing import Array, Float, Scalar
+from .._typing import Array, Bool, Float, Scalar
 
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -284,7 +284,7 @@ class Gaussian:
         """The inverse of `to_free`."""
         return GaussianParams(free.mean, _on_diagonal(jnp.exp, free.whitener))
 
-    def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Scalar:
+    def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
         """A live component holds too few rows for its own covariance, or next to no spread.
 
         The spread is d / trace(S Σ⁻¹), the harmonic mean of a component's variances relative to S: the pooled within-component

@@ -11,7 +11,7 @@ from jax.scipy.special import gammaln
 
 from .._linalg import contract
 from .._pytree import pytree
-from .._typing import Array, Float, Scalar
+from .._typing import Array, Bool, Float, Scalar
 
 
 @pytree
@@ -73,10 +73,6 @@ class Poisson:
         """One rate a component and column."""
         return num_components * num_features
 
-    def rows_needed(self, num_features: int) -> float:
-        """A rate can be estimated from any number of rows."""
-        return 0.0
-
     def admissible(self, params: PoissonParams, counts: np.ndarray) -> np.ndarray:
         """Every finite fit, shape (l,)."""
         return np.asarray(np.isfinite(np.asarray(params.rate)).all((-1, -2)))
@@ -137,7 +133,7 @@ class Poisson:
         """The inverse of `to_free`."""
         return PoissonParams(jnp.exp(free.rate))
 
-    def collapsed(self, params: PoissonParams, stats: PoissonStats, live: Any) -> Scalar:
+    def collapsed(self, params: PoissonParams, stats: PoissonStats, live: Any) -> Bool[Array, ""]:
         """Never."""
         return jnp.asarray(False)
 

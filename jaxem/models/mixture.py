@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._pytree import pytree
-from .._typing import Array, Float, Scalar
+from .._typing import Array, Bool, Float, Scalar
 from ..protocol import Data
 
 
@@ -59,6 +59,10 @@ class Mixture:
         log_weights = jnp.log(stats.count) - jnp.log(jnp.sum(stats.count))
         return MixtureParams(log_weights, self.family.m_step(params.components, stats))
 
+    def magnitude(self, stats: Any) -> Scalar:
+        """The rows' total weight: in internal units each has a log-density of the order of one nat, of either sign."""
+        return jnp.sum(stats.count)
+
     def complete(self, params: MixtureParams, stats: Any, at: MixtureParams) -> Scalar:
         """Expected complete-data log-likelihood of `params`, given the statistics of an E-step at `at`."""
         live = stats.count > 0
@@ -75,6 +79,6 @@ class Mixture:
         log_weights = free.log_weights - top - jnp.log(jnp.sum(jnp.exp(free.log_weights - top)))
         return MixtureParams(log_weights, self.family.from_free(free.components))
 
-    def collapsed(self, params: MixtureParams, stats: Any) -> Scalar:
+    def collapsed(self, params: MixtureParams, stats: Any) -> Bool[Array, ""]:
         """Whether a component is on its way to a degenerate solution."""
         return self.family.collapsed(params.components, stats, params.log_weights > -jnp.inf)

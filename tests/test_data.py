@@ -1,0 +1,142 @@
+"""What data may be: their form, units, order, names and weights make no difference that they should not make."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import agree
+
+import jaxem
+
+
+QUICK = {"num_restarts": 4, "num_finalists": 2, "moves": False}
+
+
+@pytest.mark.parametrize("code", ["VVV", "EEE", "VVI", "EEI", "VII", "EII"])
+def test_units_and_origin_do_not_matter(x, resp, code):
+    """Of every column for itself where the structure allows it, of all together for the spherical ones."""
+    scale = np.array([1e3, 0.01]) if not code.endswith("II") else 250.0
+    shift = np.array([1e5, -3.0])
+    one = jaxem.fit(x, code, 3, start=resp, tol=1e-9)
+    other = jaxem.fit(x * scale + shift, code, 3, start=resp, tol=1e-9)
+    jacobian = len(x) * np.log(np.broadcast_to(scale, 2)).sum()
+    assert other.log_likelihood + jacobian == pytest.approx(one.log_likelihood, abs=1e-6)
+    agree((other.params.means - shift) / scale, one.params.means, rtol=1e-5)
+    agree(other.params.covariances / np.outer(*[np.broadcast_to(scale, 2)] * 2), one.params.covariances, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [1.0, 1e-4, 1e-6])
+@pytest.mark.parametrize("code", ["VVV", "EEE"])
+def test_any_linear_map_will_do_for_full_covariances(x, resp, code, width):
+    """Also one that leaves the columns all but the same: fast kernels lose their digits there, and must notice."""
+    unit = (x - x.mean(0)) / x.std(0)
+    mixing = np.array([[1.0, 1.0], [1.0, 1.0 + width]])
+    one, other = (jaxem.fit(rows, code, 3, start=resp, tol=1e-6) for rows in (unit, unit @ mixing))
+    assert other.converged
+    jacobian = len(x) * np.log(abs(np.linalg.det(mixing)))
+    assert other.log_likelihood + jacobian == pytest.approx(one.log_likelihood, rel=0, abs=1e-4)
+
+
+def test_rows_may_come_in_any_order(x, resp, rng):
+    order = rng.permutation(len(x))
+    one, other = jaxem.fit(x, "VVV", 3, start=resp), jaxem.fit(x[order], "VVV", 3, start=resp[order])
+    assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
+
+
+class Arrayish:
+    """Something that NumPy can read."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def test_data_come_in_many_forms(faithful, x, resp):
+    wanted = jaxem.fit(x, "VVV", 3, start=resp)
+    assert wanted.columns == ("x1", "x2")
+    for data in (faithful, x.tolist(), x.astype(object), Arrayish(x), jax.numpy.asarray(x), faithful.astype(str)):
+        fit = jaxem.fit(data, "VVV", 3, start=resp)
+        agree(fit.params.asdict(), wanted.params.asdict(), rtol=1e-4)
+    assert jaxem.fit(faithful, "VVV", 3, start=resp).columns == ("eruptions", "waiting")
+    flat = [jaxem.fit(data, "V", 2, **QUICK) for data in (x[:, 1], x[:, [1]], faithful["waiting"], x[:, 1].tolist())]
+    assert len({fit.log_likelihood for fit in flat}) == 1
+    assert flat[2].columns == ("waiting",)
+
+
+class Interchangeable:
+    """A frame of another library, known by the interchange protocol only."""
+
+    def __init__(self, frame):
+        self.frame = frame
+
+    def __dataframe__(self, nan_as_null=False, allow_copy=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecated on this side of pandas
+            return self.frame.__dataframe__(nan_as_null, allow_copy)
+
+
+def test_frames_of_other_libraries_are_read(faithful, resp):
+    fit = jaxem.fit(Interchangeable(faithful), "VVV", 3, start=resp)
+    assert fit.columns == ("eruptions", "waiting")
+
+
+def test_whole_numbers_and_truth_values_are_numbers(rng):
+    frame = pd.DataFrame({"count": rng.poisson(5, 60), "flag": rng.uniform(size=60) < 0.5})
+    assert jaxem.fit(frame, "poisson", 1).params.rates[0].tolist() == pytest.approx(frame.mean().tolist())
+
+
+def test_new_rows_are_found_by_name_or_by_place(fitted, faithful, x):
+    wanted = fitted.log_prob(x)
+    agree(fitted.log_prob(faithful[["waiting", "eruptions"]]), wanted)
+    agree(fitted.log_prob(faithful.assign(more="text")), wanted)
+    agree(fitted.log_prob(x[:5]), wanted[:5])
+    with pytest.raises(ValueError, match=r"the fit uses column 'waiting', which these data lack; they have \['eruptions'\]"):
+        fitted.predict(faithful[["eruptions"]])
+    with pytest.raises(ValueError, match=r"the fit has 2 columns \['eruptions', 'waiting'\], but these data have 3"):
+        fitted.predict(np.ones((4, 3)))
+
+
+def test_a_constant_column_is_left_out_and_said_so(faithful, x, resp):
+    wide = faithful.assign(one=1.0)[["one", "waiting", "eruptions"]]
+    fit = jaxem.fit(wide, "VVV", 3, start=resp)
+    assert fit.warnings == ("Column 'one' is constant and was left out.",)
+    assert fit.columns == ("waiting", "eruptions")
+    wanted = jaxem.fit(x[:, ::-1], "VVV", 3, start=resp)
+    assert fit.log_likelihood == pytest.approx(wanted.log_likelihood, rel=1e-12)
+    for rows in (wide, wide.to_numpy(), x[:, ::-1]):
+        agree(fit.log_prob(rows), wanted.log_prob(x[:, ::-1]), rtol=1e-6)
+
+
+def test_whole_weights_are_repeated_rows(x, resp, rng):
+    times = rng.integers(0, 4, len(x))
+    weighted = jaxem.fit(x, "VVI", 3, start=resp, weights=times, tol=1e-9)
+    repeated = jaxem.fit(np.repeat(x, times, axis=0), "VVI", 3, start=np.repeat(resp, times, axis=0), tol=1e-9)
+    assert weighted.num_rows == repeated.num_rows == times.sum()
+    assert weighted.log_likelihood == pytest.approx(repeated.log_likelihood, rel=1e-10)
+    assert weighted.icl == pytest.approx(repeated.icl, rel=1e-7)
+    agree(weighted.sizes, repeated.sizes)
+    agree(weighted.params.asdict(), repeated.params.asdict(), rtol=1e-5, atol=1e-6)
+
+
+def test_rows_of_weight_zero_are_invisible(x, resp):
+    far = np.concatenate([x, np.full((9, 2), 1e4)])
+    weights = np.concatenate([np.ones(len(x)), np.zeros(9)])
+    start = np.concatenate([resp, np.full((9, 3), 1 / 3)])
+    one, other = jaxem.fit(x, "VVV", 3, start=resp), jaxem.fit(far, "VVV", 3, start=start, weights=weights)
+    assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-10)
+    agree(one.params.asdict(), other.params.asdict(), rtol=1e-6)
+    searched = jaxem.fit(x, "VVV", 3), jaxem.fit(far, "VVV", 3, weights=weights)
+    assert searched[0].log_likelihood == pytest.approx(searched[1].log_likelihood, abs=1e-2)
+
+
+def test_weights_are_relative_to_a_row(x, resp):
+    """Half the weight everywhere is half the log-likelihood, of the same fit."""
+    whole, half = (jaxem.fit(x, "VVV", 3, start=resp, weights=np.full(len(x), w), tol=1e-9) for w in (1.0, 0.5))
+    assert half.log_likelihood == pytest.approx(whole.log_likelihood / 2, rel=1e-9)
+    agree(half.params.asdict(), whole.params.asdict(), rtol=1e-4, atol=1e-6)
