@@ -26,7 +26,7 @@ LAYERS = {
     2: ["models"],
     3: ["init lanes cell search tabular criteria trust result problem fitting"],
     4: ["selection"],
-    5: ["datasets", "plot"],
+    5: ["datasets", "plot", "report"],
     6: ["cli __main__ _terminal _process io"],
 }
 ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}

@@ -108,6 +108,17 @@ class Selection:
 
         return draw(self, ax=ax)
 
+    def report(self, path: str | os.PathLike[str], data: Any = None) -> None:
+        """Write one self-contained page of HTML; see `jaxem.report.write`.
+
+        Args:
+            path: The file, written whole or not at all.
+            data: The rows, for a picture of the clusters.
+        """
+        from ..report import write
+
+        write(self, path, data)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, as `to_json` writes them; "best" is None where no fit can be chosen."""
         ranking = self.ranking()

@@ -1,0 +1,171 @@
+"""A selection as one page of HTML that needs nothing but itself. Imports plot, and reads selections and fits."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+import platform
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _storage
+from ._version import __version__
+
+
+if TYPE_CHECKING:
+    from .result import Fit
+    from .selection import Selection
+
+MARKS = {
+    "best": "the choice",
+    "doubt": "?: of low trust, a better fit may well exist",
+    "spike": "~: next to singular, never chosen",
+}
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #0072b2; }
+body { font: 17px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } td.best { font-weight: 700; outline: 2px solid var(--good); }
+td.doubt::after { content: "?"; } td.spike { opacity: .6; } td.spike::after { content: "~"; }
+.trust { border-left: 4px solid var(--good); padding: .2rem 1rem; background: var(--soft); }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: white; }
+small, figcaption { opacity: .8; font-size: .9rem; } pre { overflow-x: auto; padding: .6rem; background: var(--soft); }
+@media print { body { font-size: 11pt; max-width: none; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
+"""
+
+
+def write(selection: Selection, path: str | os.PathLike[str], data: Any = None) -> None:
+    """Write the report of a selection, whole or not at all.
+
+    Args:
+        selection: What `jaxem.select` found.
+        path: The HTML file.
+        data: The rows, for a picture of the clusters; they are drawn, and not kept.
+    """
+    _storage.write_text(path, page(selection, data))
+
+
+def page(selection: Selection, data: Any = None) -> str:
+    """The report as HTML text: choice, trust, warnings, table, pictures, parameters, and the call that reproduces it."""
+    ranking = selection.ranking()
+    title = _choice(selection, ranking[0]) if ranking else "No fit can be chosen"
+    parts = [f"<h1>{_text(title)}</h1>", f"<p>{_text(_data(selection))}</p>"]
+    if ranking:
+        parts += ["<h2>How far to trust it</h2>", f'<div class="trust">{_list(selection.trust_report)}</div>']
+    if selection.warnings:
+        parts += ["<h2>Warnings</h2>", _list(selection.warnings)]
+    parts += [f"<h2>{selection.criterion.upper()} by family and number of components</h2>", _table(selection)]
+    parts += _pictures(selection, ranking[0] if ranking else None, data)
+    if ranking:
+        parts += ["<h2>Parameters of the choice</h2>", _parameters(ranking[0])]
+    parts += ["<h2>How to get this again</h2>", f"<pre>{_text(call(selection))}</pre>", f"<p><small>{_versions()}</small></p>"]
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{_text(title)}</title><style>{STYLE}</style>"
+    body = "\n".join(parts)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+
+
+def call(selection: Selection) -> str:
+    """The call of `jaxem.select` that gives this selection again, with its other settings at their defaults."""
+    families = list(dict.fromkeys(selection.table["family"]))
+    components = sorted(set(selection.table["num_components"].tolist()))
+    seed = selection.seed[0] if len(selection.seed) == 1 else list(selection.seed)
+    run = components == list(range(components[0], components[-1] + 1))
+    tried = f"range({components[0]}, {components[-1] + 1})" if run else components
+    return f"jaxem.select(data, {families}, {tried}, criterion={selection.criterion!r}, seed={seed})"
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _list(sentences: tuple[str, ...]) -> str:
+    return "<ul>" + "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences) + "</ul>"
+
+
+def _choice(selection: Selection, best: Fit) -> str:
+    clusters = "cluster" if best.num_components == 1 else "clusters"
+    value = getattr(best, selection.criterion)
+    return f"{best.num_components} {clusters}: {best.family}, {selection.criterion.upper()} {value:.1f}"
+
+
+def _data(selection: Selection) -> str:
+    names = ", ".join(selection.columns[:12]) + (", …" if len(selection.columns) > 12 else "")
+    return f"{selection.num_rows:g} rows, columns {names}; {len(selection.runs):,} runs of EM. Lower is better."
+
+
+def _table(selection: Selection) -> str:
+    """The criterion, one row a family and one column a number of components."""
+    chosen = selection.ranking()[:1]
+    components = sorted(set(selection.table["num_components"]))
+    rows = {(row["family"], row["num_components"]): row for row in selection.table.to_dict(orient="records")}
+    lines = ["<tr><th>K</th>" + "".join(f"<th>{k}</th>" for k in components) + "</tr>"]
+    for family in dict.fromkeys(selection.table["family"]):
+        cells = []
+        for k in components:
+            row = rows[family, k]
+            best = bool(chosen) and (chosen[0].family, chosen[0].num_components) == (family, k)
+            kind = "best" if best else "spike" if row["spurious"] else "doubt" if row["trust"] == "low" else ""
+            value = row[selection.criterion]
+            cells.append(
+                f'<td class="{kind}">{value:.1f}</td>' if np.isfinite(value) else f'<td title="{_text(row["status"])}">–</td>'
+            )
+        lines.append(f"<tr><td>{_text(family)}</td>{''.join(cells)}</tr>")
+    legend = "; ".join(["framed: the choice", *list(MARKS.values())[1:], "–: no fit"])
+    return f'<div class="wide"><table>{"".join(lines)}</table></div><p><small>{legend}.</small></p>'
+
+
+def _pictures(selection: Selection, best: Fit | None, data: Any) -> list[str]:
+    from . import plot
+
+    out = []
+    if len(selection.table) > 1:
+        what = f"{selection.criterion.upper()} by number of components, one line a family"
+        out.append(_figure(plot.criteria(selection), what))
+    if best is not None and data is not None:
+        out.append(_figure(plot.clusters(best, data), "The rows and the clusters of the choice"))
+    return out
+
+
+def _figure(ax: Any, what: str) -> str:
+    buffer = io.BytesIO()
+    ax.figure.savefig(buffer, format="png", dpi=160)
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return f'<figure><img alt="{_text(what)}" src="data:image/png;base64,{picture}"><figcaption>{_text(what)}.</figcaption></figure>'
+
+
+def _parameters(fit: Fit) -> str:
+    """Share, rows and each column's mean, with its standard deviation where the family has one."""
+    params = fit.params.asdict()
+    means = params.get("means", params.get("rates"))
+    if means is None:
+        return f"<p>{_text(fit.params)}</p>"
+    sds = np.sqrt(np.diagonal(params["covariances"], axis1=1, axis2=2)) if "covariances" in params else None
+    lines = [
+        "<tr><th>cluster</th><th>share</th><th>rows</th>" + "".join(f"<th>{_text(name)}</th>" for name in fit.columns) + "</tr>"
+    ]
+    for k, weight in enumerate(fit.params.weights):
+        spread = [f" ± {sd:.3g}" for sd in sds[k]] if sds is not None else [""] * len(fit.columns)
+        values = "".join(f"<td>{mean:.4g}{extra}</td>" for mean, extra in zip(means[k], spread, strict=True))
+        lines.append(f"<tr><td>{k + 1}</td><td>{weight:.2f}</td><td>{fit.sizes[k]:g}</td>{values}</tr>")
+    note = "mean ± standard deviation within the cluster" if sds is not None else "expected count"
+    return f'<div class="wide"><table>{"".join(lines)}</table></div><p><small>{note}.</small></p>{_covariances(fit)}'
+
+
+def _covariances(fit: Fit) -> str:
+    matrices = fit.params.asdict().get("covariances")
+    if matrices is None:
+        return ""
+    text = "\n\n".join(f"cluster {k + 1}\n{np.array2string(matrix, precision=4)}" for k, matrix in enumerate(matrices))
+    return f"<details><summary>Covariances</summary><pre>{_text(text)}</pre></details>"
+
+
+def _versions() -> str:
+    import jax
+
+    return f"jaxem {__version__}, JAX {jax.__version__}, NumPy {np.__version__}, Python {platform.python_version()}."
