@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import inspect
 import itertools
 import pathlib
 import re
@@ -151,6 +152,6 @@ RECORDS = [
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
 def test_docstring_lists_every_field_once(record):
     """Where a docstring has a list of attributes, it is the list of the fields."""
-    lines = itertools.dropwhile(lambda line: line.strip() != "Attributes:", record.__doc__.splitlines())
-    listed = [found[1] for line in lines if (found := re.match(r" {8}(\w+): ", line))]
+    lines = itertools.dropwhile(lambda line: line != "Attributes:", inspect.cleandoc(record.__doc__).splitlines())
+    listed = [found[1] for line in lines if (found := re.match(r" {4}(\w+): ", line))]
     assert listed == [field.name for field in dataclasses.fields(record)]
