@@ -99,7 +99,9 @@ class Bench:
         self, name: str, limit: float = 3600, python: str = sys.executable, threads: int = 0, **given: Any
     ) -> dict[str, Any]:
         """A task of measure.py, with a number of BLAS and OpenMP threads or, at 0, as the packages please."""
-        return self.call(task_command(name, python, **given), limit, **thread_variables(threads))
+        found = self.call(task_command(name, python, **given), limit, **thread_variables(threads))
+        print(f"  {name}: {found['status']}, {found.get('wall', limit):.0f} s", file=sys.stderr, flush=True)
+        return found
 
     def processes(self, command: list[str], **environment: str) -> dict[str, Any]:
         """Whole processes: their wall-clock seconds."""
