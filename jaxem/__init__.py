@@ -12,12 +12,12 @@ from ._version import __version__ as __version__
 
 
 if TYPE_CHECKING:
-    from . import datasets, em, families, plot
+    from . import bayes, datasets, em, families, plot
     from .fitting import fit
     from .result import Fit, Params, load
     from .selection import Selection, select
 
-__all__ = ["Fit", "Params", "Selection", "__version__", "datasets", "em", "families", "fit", "load", "plot", "select"]
+__all__ = ["Fit", "Params", "Selection", "__version__", "bayes", "datasets", "em", "families", "fit", "load", "plot", "select"]
 
 _HOMES = {
     "Fit": "result",

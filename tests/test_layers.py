@@ -27,12 +27,12 @@ LAYERS = {
     2: ["models"],
     3: ["init lanes cell search tabular criteria trust result problem fitting"],
     4: ["selection"],
-    5: ["datasets", "plot", "report"],
+    5: ["datasets", "plot", "report", "bayes"],
     6: ["cli __main__ _terminal _process io"],
 }
 ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}
 LIGHT = {"jax", "numpy", "jaxtyping"}
-ALSO = {"cli": {"typer"}, "_terminal": {"rich"}}
+ALSO = {"cli": {"typer"}, "_terminal": {"rich"}, "bayes": {"numpyro"}}
 
 
 def modules():

@@ -1,0 +1,227 @@
+"""Priors by name, from data or from a fit, and the checks of those a user brings. Imports layers 0 to 3.
+
+Every number that a prior takes from the data is worth about one row, or is spread over their whole range: the prior keeps the posterior
+proper, and says next to nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import families as family_names
+from .. import tabular
+from .gaussian import FULL, SHAPES, GaussianPrior
+from .poisson import PoissonPrior
+
+
+if TYPE_CHECKING:
+    from ..result import Fit
+
+NAMES = ("weak", "fraley-raftery", "richardson-green")
+SHRINKAGE = 0.01  # rows that the prior of a mean is worth
+
+
+def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | PoissonPrior:
+    """A prior worth about one row, placed by the fit: the default of `Fit.posterior`.
+
+    Covariances have d + 2 degrees of freedom and, as their mean, the fit's covariance pooled within components; means are those of the data
+    with a hundredth of a row. Poisson rates have an exponential prior with the data's mean.
+
+    Args:
+        fit: The fitted mixture.
+        data: The rows it was fitted to.
+        concentration: Dirichlet concentration of each mixing weight.
+    """
+    x = fit.rows(data)
+    if fit.family == "poisson":
+        return PoissonPrior(np.ones(x.shape[1]), 1.0 / _positive_mean(x), None, None, concentration)
+    prior = _natural(x, fit.family, concentration)
+    within = np.einsum("k,kij->ij", fit.params.weights, fit.params.covariances)
+    return dataclasses.replace(prior, scale=within)
+
+
+def fraley_raftery(data: Any, family: str, num_components: int, *, concentration: float = 1.0) -> GaussianPrior:
+    """Fraley & Raftery's prior: normal-inverse-Wishart about the data's mean, the data's covariance shared out to the components.
+
+    κ = 0.01, dof = d + 2, scale = covariance of the data / K^(2/d), of which diagonal structures take the diagonal and spherical ones its
+    mean. (mclust takes the mean for diagonal structures too, which then depends on the columns' units.) It pulls components that are
+    much narrower than this towards it.
+
+    Args:
+        data: Rows: array-like (n, d) or (n,), or a data frame.
+        family: Code of the structure.
+        num_components: K.
+        concentration: Dirichlet concentration of each mixing weight.
+    References:
+        Fraley & Raftery 2007, Journal of Classification 24, sec. 3.2.
+    """
+    x = tabular.read(data).x
+    prior = _natural(x, _code(family, x.shape[1]), concentration)
+    d, k = x.shape[1], tabular.count("num_components", num_components)
+    spread = np.atleast_2d(np.cov(x.T))
+    return dataclasses.replace(prior, scale=spread / k ** (2 / d))
+
+
+def richardson_green(data: Any, family: str, *, concentration: float = 1.0) -> GaussianPrior | PoissonPrior:
+    """Richardson & Green's hierarchical prior: it does not depend on K, and learns the size of the covariances from the data.
+
+    Means are spread over the range R of the data, N(midpoint, R²); with β learned, σ⁻² ~ Γ(2, β) and β ~ Γ(0.2, 10/R²). For full
+    covariances in d columns Σ⁻¹ ~ Wishart with 4 + (d − 1) degrees of freedom, and its scale has 0.4 + (d − 1). For Poisson rates the
+    counterpart is λ ~ Γ(1, β), β ~ Γ(0.5, mean/2).
+
+    Args:
+        data: Rows: array-like (n, d) or (n,), or a data frame.
+        family: Code of the structure, or "poisson".
+        concentration: Dirichlet concentration of each mixing weight.
+    References:
+        Richardson & Green 1997, JRSS-B 59, sec. 2; in several columns: Stephens 2000, Annals of Statistics 28, sec. 3.
+    """
+    x = tabular.read(data).x
+    d = x.shape[1]
+    if family == "poisson":
+        half = np.full(d, 0.5)
+        return PoissonPrior(np.ones(d), None, half, half * _positive_mean(x), _concentration(concentration))
+    code = _code(family, d)
+    extent = np.ptp(x, axis=0)
+    if (extent == 0).any():
+        raise ValueError(f"column {int(np.argmin(extent)) + 1} of the data is constant: leave it out")
+    more = d - 1.0 if SHAPES[code][1] == FULL else 0.0
+    return GaussianPrior(
+        location=(x.max(0) + x.min(0)) / 2,
+        shrinkage=None,
+        location_precision=np.diag(extent**-2.0),
+        dof=np.float64(4.0 + more),
+        scale=None,
+        hyper_dof=np.float64(0.4 + more),
+        hyper_rate=np.diag(10.0 * extent**-2.0),
+        concentration=_concentration(concentration),
+        family=code,
+    )
+
+
+def resolve(prior: Any, fit: Fit, data: Any) -> Any:
+    """The prior that a user means for a fit: a name, a prior, or None for the weak one.
+
+    Raises:
+        ValueError: for an unknown name, a family that no prior is known for, and a prior of the wrong shape or with impossible values.
+        TypeError: if it is neither a name nor a prior.
+    """
+    if fit.family != "poisson" and fit.family not in SHAPES:
+        known = ", ".join([*SHAPES, "poisson"])
+        raise ValueError(f"no conjugate prior is known for family {fit.family!r}; the posterior is there for {known}")
+    if prior is None or prior == "weak":
+        return weak(fit, data)
+    if isinstance(prior, str):
+        if prior not in NAMES or (prior == "fraley-raftery" and fit.family == "poisson"):
+            raise ValueError(f"prior must be one of {', '.join(map(repr, NAMES))} or a prior object, got {prior!r}")
+        x = fit.rows(data)
+        return richardson_green(x, fit.family) if prior == NAMES[2] else fraley_raftery(x, fit.family, fit.num_components)
+    if not isinstance(prior, GaussianPrior | PoissonPrior):
+        raise TypeError(f"prior must be a name or a prior made by jaxem.bayes, got {type(prior).__name__}")
+    if prior.family != fit.family:
+        raise ValueError(f"prior is for family {prior.family!r}, but the fit's is {fit.family!r}")
+    return checked(prior, len(fit.columns))
+
+
+def checked(prior: Any, num_features: int) -> Any:
+    """The same prior in float64, once every number is known to be possible for d columns.
+
+    Raises:
+        ValueError: naming the field, what was expected and what came.
+    """
+    d = num_features
+    prior = dataclasses.replace(prior, concentration=_concentration(prior.concentration))
+    if isinstance(prior, PoissonPrior):
+        one, two = ("rate",), ("hyper_shape", "hyper_rate")
+        _alternatives(prior, one, two)
+        names = ("shape", *(two if prior.hierarchical else one))
+        return dataclasses.replace(prior, **{name: _vector(name, getattr(prior, name), d, positive=True) for name in names})
+    _alternatives(prior, ("shrinkage",), ("location_precision",))
+    _alternatives(prior, ("scale",), ("hyper_dof", "hyper_rate"))
+    values: dict[str, Any] = {"location": _vector("location", prior.location, d, positive=False)}
+    least = d - 1.0 if prior.shape == FULL else 0.0
+    numbers = {"shrinkage": 0.0, "dof": least, "hyper_dof": least}
+    for name, bound in numbers.items():
+        if getattr(prior, name) is not None:
+            values[name] = _number(name, getattr(prior, name), bound)
+    for name in ("location_precision", "scale", "hyper_rate"):
+        if getattr(prior, name) is not None:
+            values[name] = _matrix(name, getattr(prior, name), d)
+    return dataclasses.replace(prior, **values)
+
+
+def _natural(x: np.ndarray, family: str, concentration: float) -> GaussianPrior:
+    """The normal-inverse-Wishart prior about the data's mean, its scale still to be set."""
+    d = x.shape[1]
+    return GaussianPrior(
+        location=x.mean(0),
+        shrinkage=np.float64(SHRINKAGE),
+        location_precision=None,
+        dof=np.float64(d + 2.0),
+        scale=np.eye(d),
+        hyper_dof=None,
+        hyper_rate=None,
+        concentration=_concentration(concentration),
+        family=family,
+    )
+
+
+def _code(family: str, num_features: int) -> str:
+    """The code of a structure that has a conjugate prior."""
+    named = family_names.resolve(family, num_features)
+    if len(named) != 1 or named[0].name not in SHAPES:
+        raise ValueError(f"family must be one of {', '.join(SHAPES)}, got {family!r}")
+    return named[0].name
+
+
+def _positive_mean(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x.mean(0), 1.0 / len(x))
+
+
+def _alternatives(prior: Any, one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """Exactly one of two sets of fields is given."""
+    given = [all(getattr(prior, name) is not None for name in names) for names in (one, other)]
+    if sum(given) != 1:
+        raise ValueError(f"prior: give either {' and '.join(one)} or {' and '.join(other)}, and not both")
+
+
+def _concentration(value: Any) -> Any:
+    return _number("concentration", value, 0.0)
+
+
+def _number(name: str, value: Any, bound: float) -> Any:
+    array = _array(name, value)
+    if array.shape != () or not array > bound:
+        raise ValueError(f"prior: {name} must be one number above {bound:g}, got {value!r}")
+    return np.float64(array)
+
+
+def _vector(name: str, value: Any, d: int, *, positive: bool) -> np.ndarray:
+    array = _array(name, value)
+    if array.shape != (d,):
+        raise ValueError(f"prior: {name} must have shape ({d},), one entry a column, got shape {array.shape}")
+    if positive and not (array > 0).all():
+        raise ValueError(f"prior: {name} must be positive, got {array.min():g}")
+    return array
+
+
+def _matrix(name: str, value: Any, d: int) -> np.ndarray:
+    array = _array(name, value)
+    if array.shape != (d, d):
+        raise ValueError(f"prior: {name} must have shape ({d}, {d}), got shape {array.shape}")
+    if not np.allclose(array, array.T) or np.linalg.eigvalsh(array)[0] <= 0:
+        raise ValueError(f"prior: {name} must be symmetric positive definite, and is not")
+    return array
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"prior: {name} must be numbers, got {value!r}") from None
+    if not np.isfinite(array).all():
+        raise ValueError(f"prior: {name} must be finite, got {value!r}")
+    return array

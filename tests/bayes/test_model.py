@@ -1,0 +1,44 @@
+"""The NumPyro model of every structure: the same density as the fit's, with the params' names."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
+from scipy import stats
+
+import jaxem
+from jaxem._precision import precision
+from jaxem.bayes import mixture_model, priors
+from jaxem.bayes.gaussian import SHAPES
+from jaxem.bayes.sites import InverseWishart
+
+
+@pytest.mark.parametrize("code", [*SHAPES, "poisson"])
+@pytest.mark.parametrize("name", ["weak", "richardson-green"])
+def test_log_density_is_that_of_the_fit(code, name, x):
+    rows = x[:60].round() if code == "poisson" else x[:60, : 2 if len(code) == 3 else 1]
+    resp = np.eye(2)[(rows[:, 0] > 3).astype(int)]
+    fit = jaxem.fit(rows, code, 2, start=resp)
+    prior = priors.resolve(name, fit, rows)
+    with precision(np.float64):
+        model = mixture_model(prior, 2)
+        values = {"weights": fit.params.weights, **prior.site_values(fit.params.asdict())}
+        sites = trace(substitute(seed(model, 0), values)).get_trace(rows)
+        np.testing.assert_allclose(sites["x"]["fn"].log_prob(sites["x"]["value"]), fit.log_prob(rows), atol=1e-9)
+        free = unconstrain_fn(model, (rows,), {}, values)
+        back = constrain_fn(model, (rows,), {}, free, return_deterministic=True)
+        assert np.isfinite(potential_energy(model, (rows,), {}, free))
+    for site, array in fit.params.asdict().items():
+        np.testing.assert_allclose(back[site], array, rtol=1e-9, atol=1e-9)
+    assert sum(np.size(v) for site, v in free.items() if site != "scale") == fit.num_params
+
+
+def test_inverse_wishart_is_scipys(rng):
+    scale = np.cov(rng.normal(size=(3, 9)))
+    value = np.cov(rng.normal(size=(3, 9)))
+    with precision(np.float64):
+        ours = InverseWishart(6.5, jnp.asarray(scale)).log_prob(jnp.asarray(value))
+    assert float(ours) == pytest.approx(stats.invwishart(6.5, scale).logpdf(value), abs=1e-9)
