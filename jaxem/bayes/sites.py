@@ -31,7 +31,7 @@ class InverseWishart(dist.Distribution):
     """
 
     arg_constraints = {"dof": dist.constraints.positive, "scale": dist.constraints.positive_definite}  # noqa: RUF012 - NumPyro's form
-    support = dist.constraints.positive_definite
+    support: Any = dist.constraints.positive_definite
 
     def __init__(self, dof: Any, scale: Any, *, validate_args: bool | None = None):
         self.dof, self.scale = jnp.asarray(dof), jnp.asarray(scale)
@@ -62,7 +62,7 @@ class MixtureRows(dist.Distribution):
         num_features: d.
     """
 
-    support = dist.constraints.real_vector
+    support: Any = dist.constraints.real_vector
     arg_constraints = {}  # noqa: RUF012 - NumPyro's form
 
     def __init__(self, family: Any, params: MixtureParams, num_features: int, *, validate_args: bool | None = None):
@@ -92,16 +92,16 @@ def gaussian(prior: GaussianPrior, num_components: int) -> GaussianParams:
         means = dist.MultivariateNormal(prior.location, precision_matrix=prior.location_precision).expand([k])
     else:
         means = dist.MultivariateNormal(prior.location, covariances / prior.shrinkage)
-    return GaussianParams(numpyro.sample("means", means.to_event(1)), inverse_factor(covariances))
+    return GaussianParams(_sample("means", means.to_event(1)), inverse_factor(covariances))
 
 
 def poisson(prior: PoissonPrior, num_components: int) -> PoissonParams:
     """Site `rates`; params."""
     rate = prior.rate
     if prior.hierarchical:
-        rate = numpyro.sample("scale", dist.Gamma(prior.hyper_shape, prior.hyper_rate).to_event(1))
+        rate = _sample("scale", dist.Gamma(prior.hyper_shape, prior.hyper_rate).to_event(1))
     gamma = dist.Gamma(prior.shape, rate).expand([num_components, prior.shape.shape[-1]])
-    return PoissonParams(numpyro.sample("rates", gamma.to_event(2)))
+    return PoissonParams(_sample("rates", gamma.to_event(2)))
 
 
 def _scale(prior: GaussianPrior, d: int) -> Any:
@@ -109,10 +109,10 @@ def _scale(prior: GaussianPrior, d: int) -> Any:
     dof, rate = prior.hyper_dof, jnp.asarray(prior.hyper_rate)
     diagonal = jnp.diagonal(rate)
     if prior.shape == "full":
-        return numpyro.sample("scale", dist.Wishart(dof, rate_matrix=rate))
+        return _sample("scale", dist.Wishart(dof, rate_matrix=rate))
     if prior.shape == "diagonal":
-        return numpyro.sample("scale", dist.Gamma(0.5 * dof * jnp.ones(d), 0.5 * diagonal).to_event(1))
-    return numpyro.sample("scale", dist.Gamma(0.5 * dof, 0.5 * jnp.mean(diagonal)))
+        return _sample("scale", dist.Gamma(0.5 * dof * jnp.ones(d), 0.5 * diagonal).to_event(1))
+    return _sample("scale", dist.Gamma(0.5 * dof, 0.5 * jnp.mean(diagonal)))
 
 
 def _covariances(prior: GaussianPrior, k: int, d: int, scale: Any) -> Any:
@@ -120,18 +120,26 @@ def _covariances(prior: GaussianPrior, k: int, d: int, scale: Any) -> Any:
     if prior.shape == "full":
         each = InverseWishart(prior.dof, scale)
         if not prior.pooled:
-            return numpyro.sample("covariances", each.expand([k]).to_event(1))
-        shared = numpyro.sample("covariance", each)
-        return numpyro.deterministic("covariances", jnp.broadcast_to(shared, (k, d, d)))
+            return _sample("covariances", each.expand([k]).to_event(1))
+        shared = _sample("covariance", each)
+        return _deterministic("covariances", jnp.broadcast_to(shared, (k, d, d)))
     scale = jnp.diagonal(scale) if scale.ndim == 2 else scale
     scale = scale if prior.shape == "diagonal" else jnp.mean(scale)
     batch = ([] if prior.pooled else [k]) + ([d] if prior.shape == "diagonal" else [])
     gamma = dist.InverseGamma(0.5 * prior.dof, 0.5 * scale).expand(batch).to_event(len(batch))
-    variances = numpyro.sample("variance" if prior.pooled else "variances", gamma)
+    variances = _sample("variance" if prior.pooled else "variances", gamma)
     wide = variances if prior.shape == "diagonal" else variances[..., None] * jnp.ones(d)
-    return numpyro.deterministic("covariances", jnp.broadcast_to(wide, (k, d))[:, :, None] * jnp.eye(d))
+    return _deterministic("covariances", jnp.broadcast_to(wide, (k, d))[:, :, None] * jnp.eye(d))
 
 
 def _half_log_det(whitener: Any) -> Any:
     """Half the log-determinant of the matrix that is whitened."""
     return -jnp.sum(jnp.log(jnp.diagonal(whitener, axis1=-2, axis2=-1)), -1)
+
+
+def _sample(name: str, distribution: Any) -> jax.Array:
+    return jnp.asarray(numpyro.sample(name, distribution))
+
+
+def _deterministic(name: str, value: Any) -> jax.Array:
+    return jnp.asarray(numpyro.deterministic(name, value))
