@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from . import diagnostics
     from .gaussian import GaussianPrior
     from .model import mixture_model
     from .poisson import PoissonPrior
     from .priors import fraley_raftery, richardson_green, weak
 
-__all__ = ["GaussianPrior", "PoissonPrior", "fraley_raftery", "mixture_model", "richardson_green", "weak"]
+__all__ = ["GaussianPrior", "PoissonPrior", "diagnostics", "fraley_raftery", "mixture_model", "richardson_green", "weak"]
 
 _HOMES = {
     "GaussianPrior": "gaussian",
@@ -30,7 +31,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    module = importlib.import_module(f".{_HOMES.get(name, name)}", __name__)
+    return getattr(module, name) if name in _HOMES else module
 
 
 def __dir__() -> list[str]:
