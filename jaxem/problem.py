@@ -257,9 +257,7 @@ class Problem:
 
     def _publish(self, cell: Cell, best: Run) -> Fit:
         family, summary = cell.family, cell.summary
-        weights = np.exp(np.asarray(best.params.log_weights, float))
-        published = family.publish(best.params.components, self.centre, self.scale)
-        order = np.argsort(-weights, kind="stable")
+        params, order = self._published(family, best.params)
         searched = best.kind != GIVEN
         replicated = cell.replicates() if searched else 0
         level = trust.level(cell.num_components, replicated, cell.stable) if searched else ""
@@ -267,7 +265,7 @@ class Problem:
         return Fit(
             family=family.name,
             num_components=cell.num_components,
-            params=Params(weights=weights / weights.sum(), **published).take(order),
+            params=params,
             columns=self.table.columns,
             log_likelihood=float(summary.log_likelihood) + self.offset,
             num_params=cell.num_components - 1 + family.num_params(cell.num_components, len(self.scale)),
@@ -287,8 +285,16 @@ class Problem:
             trust=trust.LOW if level and not best.admissible else level,
             warnings=tuple(self._warnings(cell, best)),
             input_columns=self.input_columns,
+            runner_up=next((self._published(family, run.params)[0] for run in cell.leaders(2)[1:]), None),
             source=None if family.name in family_names.names() else family,
         )
+
+    def _published(self, family: Any, params: MixtureParams) -> tuple[Params, np.ndarray]:
+        """Params in the data's units by decreasing weight, and that order."""
+        weights = np.exp(np.asarray(params.log_weights, float))
+        order = np.argsort(-weights, kind="stable")
+        named = family.publish(params.components, self.centre, self.scale)
+        return Params(weights=weights / weights.sum(), **named).take(order), order
 
     def _warnings(self, cell: Cell, best: Run) -> list[str]:
         said = list(self.table.warnings)

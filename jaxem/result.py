@@ -82,6 +82,7 @@ class Fit:
         trust: "high", "fair" or "low": how likely a better optimum is to exist; "" for a fit from one given start.
         warnings: Sentences.
         input_columns: Names of all columns that were given, constant ones included.
+        runner_up: `Params` of the second-best optimum found, if there is one: where a sampler looks for what EM set aside.
         source: The `Family` object, for families that do not come with jaxem; not saved.
     """
 
@@ -107,6 +108,7 @@ class Fit:
     trust: str = ""
     warnings: tuple[str, ...] = ()
     input_columns: tuple[str, ...] = ()
+    runner_up: Params | None = dataclasses.field(default=None, compare=False)
     source: Any = dataclasses.field(default=None, compare=False)
 
     @property
@@ -177,7 +179,8 @@ class Fit:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit as `.npz` (arrays and a JSON header, no pickle), whole or not at all; `jaxem.load` reads it."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "source"}
-        arrays = {f"params.{name}": array for name, array in plain.pop("params").asdict().items()}
+        sets = {name: plain.pop(name) for name in ("params", "runner_up")}
+        arrays = {f"{of}.{name}": array for of, params in sets.items() if params for name, array in params.asdict().items()}
         arrays |= {name: plain.pop(name) for name in ("history", "sizes")}
         header = {"format": "jaxem.Fit", "version": FILE_VERSION, "fit": plain | {"status": self.status.name}}
         _storage.write_arrays(path, header, arrays)
@@ -246,11 +249,19 @@ def load(path: str | os.PathLike[str], family: Any = None) -> Fit:
         raise ValueError(
             f"{os.fspath(path)} was written by a newer jaxem (file version {header['version']}); upgrade jaxem to read it"
         )
-    params = Params(**{name.removeprefix("params."): array for name, array in arrays.items() if name.startswith("params.")})
+    params, runner_up = (_params_of(arrays, of) for of in ("params.", "runner_up."))
     try:
+        if params is None:
+            raise KeyError("params")
         fields = header["fit"]
         lists = {name: tuple(fields[name]) for name in ("columns", "warnings", "input_columns")}
-        rest = {"status": Status[fields["status"]], "params": params, "history": arrays["history"], "sizes": arrays["sizes"]}
-        return Fit(**fields | lists | rest | {"source": family})
+        rest = {"status": Status[fields["status"]], "history": arrays["history"], "sizes": arrays["sizes"]}
+        return Fit(**fields | lists | rest | {"params": params, "runner_up": runner_up, "source": family})
     except (KeyError, TypeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a saved jaxem fit, or is damaged (it lacks {error})") from None
+
+
+def _params_of(arrays: dict[str, np.ndarray], prefix: str) -> Params | None:
+    """The params whose arrays a file has under a prefix."""
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return Params(**own) if own else None
