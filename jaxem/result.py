@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -13,6 +13,10 @@ from . import _storage, criteria, families, tabular
 from ._precision import precision
 from ._status import Status
 from .lanes import row_bucket
+
+
+if TYPE_CHECKING:
+    from .standard_errors import StandardErrors
 
 
 FILE_VERSION = 1
@@ -175,6 +179,35 @@ class Fit:
             key = jax.random.key(int(rng.integers(2**31)))
             family, components = self._components()
             return np.asarray(family.sample(key, components, labels), dtype=np.float64).T
+
+    def standard_errors(self, data: Any, kind: str = "observed", *, weights: Any = None, level: float = 0.95) -> StandardErrors:
+        """Standard errors and confidence intervals of the parameters.
+
+        Args:
+            data: The rows of the fit (a fit holds no data).
+            kind: "observed": inverse of minus the exact Hessian of the log-likelihood at the maximum (automatic differentiation),
+                taken to weights, means, covariances and correlations by the delta method. "sandwich": the same between the outer
+                products of the rows' scores, right even where the model is not.
+            weights: Row weights (n,), if the fit had some; they count as repeated rows.
+            level: Coverage of the intervals.
+        Returns:
+            A `StandardErrors`: `.params` (a tree like `Fit.params`), `.table`, `.covariance`, `.intervals(level)`.
+        Raises:
+            ValueError: for bad values, or data of other columns.
+            RuntimeError: if the information matrix is singular, with the reason.
+        References:
+            McLachlan & Peel 2000, Finite Mixture Models, sec. 2.15; the sandwich: White 1982, Econometrica 50.
+
+        Example:
+            >>> import jaxem
+            >>> data = jaxem.datasets.load("faithful")
+            >>> fit = jaxem.fit(data, "VVV", 2, num_restarts=2, moves=False)
+            >>> fit.standard_errors(data).params.means.round(2).tolist()
+            [[0.03, 0.46], [0.03, 0.59]]
+        """
+        from .standard_errors import standard_errors
+
+        return standard_errors(self, data, kind, weights=weights, level=level)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit as `.npz` (arrays and a JSON header, no pickle), whole or not at all; `jaxem.load` reads it."""

@@ -1,0 +1,205 @@
+"""Observed information: how sharply the log-likelihood bends at a fit, and what that says of its errors. Imports layers 0 to 2 and problem.
+
+No family writes down coordinates for this. At a maximum θ = M(s), the image of the statistics s of one E-step, and near it u ↦ M(s + Bu)
+runs over the model's legal params, whatever constraints tie them together: B is chosen so that u has as many entries as the model
+has free parameters. The log-likelihood's Hessian in u is exact (automatic differentiation of the accurate form), and because the
+gradient is zero at the maximum, what it says of the published numbers does not depend on the choice of u.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from . import families as family_names
+from . import protocol, tabular
+from ._precision import precision
+from ._pytree import pytree, replace
+from ._typing import Array, Float, Scalar
+from .models.mixture import Mixture, MixtureParams
+from .problem import Options, Problem
+from .reduce import chunked
+
+
+NEWTON_STEPS = 12  # a fit to tol = 1e-3 needs three
+AT_MAXIMUM = 1e-12  # nats that a further Newton step would gain
+SINGULAR = 1e-9  # smallest eigenvalue of the information, scaled to a unit diagonal, that can still be inverted
+DEGENERATE = 1e-11  # smallest singular value of the coordinates, relative to the largest
+BYTES = 2**26  # what the derivatives of one chunk of rows may fill
+LEAST_CHUNK = 16
+STEP = 1e-4  # of central differences of the published numbers, which are smooth and cost nothing
+
+
+@pytree
+class Curvature:
+    """The log-likelihood around one point, in local coordinates u.
+
+    Attributes:
+        free: The point in the model's free coordinates, flat, shape (q,).
+        tangent: Derivative of the free coordinates by u, orthonormal columns, shape (q, p).
+        gradient: Of the objective by u, shape (p,).
+        information: Minus the Hessian of the objective, shape (p, p).
+        scores: Σ w s sᵀ over the rows' own gradients s, shape (p, p).
+        breadth: Smallest over largest singular value of the coordinates.
+    """
+
+    free: Float[Array, " q"]
+    tangent: Float[Array, "q p"]
+    gradient: Float[Array, " p"]
+    information: Float[Array, "p p"]
+    scores: Float[Array, "p p"]
+    breadth: Scalar
+
+
+def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
+    """The log-likelihood's first and second derivatives on the model's own surface, at the EM image of `params`.
+
+    Args:
+        model: A `LatentModel` whose `e_step` is a sum over rows.
+        params: A point near the maximum.
+        data: Its `Data`.
+        num_params: Free parameters p.
+    """
+    stats, _ = model.e_step(params, data)
+    flat, unravel = ravel_pytree(stats)
+    to_params = ravel_pytree(protocol.to_free(model, params))[1]
+
+    def chart(s):
+        return ravel_pytree(protocol.to_free(model, model.m_step(params, unravel(s))))[0]
+
+    # Forward mode throughout: an M-step may hold a loop.
+    left, singular, right = jnp.linalg.svd(jax.jacfwd(chart)(flat), full_matrices=False)
+    tangent, basis = left[:, :num_params], right[:num_params].T / singular[:num_params]
+    free = chart(flat)
+
+    def slopes(point, rows):
+        """By the coordinates, and by each row's weight: that is the row's own log-likelihood."""
+
+        def log_likelihood(at, weight):
+            return model.e_step(protocol.from_free(model, to_params(at)), replace(rows, weight=weight))[1]
+
+        return jax.grad(log_likelihood, (0, 1))(point, rows.weight)
+
+    def derivatives(point, rows):
+        (slope, _), along = jax.linearize(lambda at: slopes(at, rows), point)
+        bend, own = jax.vmap(along)(tangent.T)
+        return slope, bend @ tangent, (own * rows.weight) @ own.T
+
+    per_row = 8 * ravel_pytree(params)[0].size * num_params
+    slope, bend, scores = chunked(derivatives, max(LEAST_CHUNK, BYTES // per_row))(free, data)
+    prior = lambda at: protocol.log_prior(model, protocol.from_free(model, to_params(at)))  # noqa: E731
+    slope = slope + jax.grad(prior)(free)
+    bend = bend + tangent.T @ jax.hessian(prior)(free) @ tangent
+    turn = jax.jacfwd(jax.jacfwd(lambda u: slope @ chart(flat + basis @ u)))(jnp.zeros(num_params, free.dtype))
+    return Curvature(free, tangent, tangent.T @ slope, -(bend + turn), scores, singular[num_params - 1] / singular[0])
+
+
+_curvature = jax.jit(curvature, static_argnames=("num_params",))
+
+
+class Local:
+    """A fit polished to its maximum on the data it was made from, and what the data say of its errors there.
+
+    Args:
+        fit: A `Fit`.
+        data: The data of the fit.
+        weights: Its row weights.
+    Raises:
+        RuntimeError: if the information matrix is singular, in a sentence that says why.
+    """
+
+    def __init__(self, fit: Any, data: Any, weights: Any = None):
+        self.fit = fit
+        self.problem = bound(fit, data, weights)
+        cell, engine = self.problem.cells[0], self.problem.engines[0]
+        self.model = Mixture(cell.family.with_residuals())
+        with precision(np.float64):
+            params = MixtureParams(
+                np.log(fit.params.weights), cell.family.adopt(fit.params.asdict(), self.problem.centre, self.problem.scale)
+            )
+            for _ in range(NEWTON_STEPS):
+                here = jax.device_get(_curvature(self.model, params, engine.data, num_params=fit.num_params))
+                _refuse(fit, here)
+                step = np.linalg.solve(here.information, here.gradient)
+                if here.gradient @ step < AT_MAXIMUM:
+                    break
+                onward = jax.device_get(_params_at(self.model, params, (here.free + here.tangent @ step)[None]))
+                params = jax.tree.map(lambda leaf: leaf[0], onward)  # back on the surface at the next M-step
+        self.curvature, self.params = here, params
+
+    def covariance(self, sandwich: bool = False) -> np.ndarray:
+        """Asymptotic covariance of the local coordinates, shape (p, p): I⁻¹, or I⁻¹ G I⁻¹ with G = Σ w s sᵀ."""
+        inverse = np.linalg.inv(self.curvature.information)
+        return inverse @ self.curvature.scores @ inverse if sandwich else inverse
+
+    def published_covariance(self, flatten: Any, sandwich: bool = False) -> np.ndarray:
+        """Covariance of published numbers, by the delta method.
+
+        Args:
+            flatten: Takes the arrays that users see, by name and in the fit's order of components, to one vector (m,).
+            sandwich: Whether to use the sandwich.
+        Returns:
+            Shape (m, m).
+        """
+        reach = STEP * np.array([1.0, -1.0, 0.5, -0.5])
+        points = self.curvature.free + (reach[:, None, None] * self.curvature.tangent.T).reshape(-1, len(self.curvature.free))
+        with precision(np.float64):
+            params = jax.device_get(_params_at(self.model, self.params, points))
+        family, problem = self.model.family, self.problem
+        values = []
+        for point in range(len(points)):
+            here = jax.tree.map(lambda leaf: leaf[point], params)  # noqa: B023  # used at once
+            published = family.publish(here.components, problem.centre, problem.scale)
+            values.append(flatten({"weights": np.exp(here.log_weights), **published}))
+        up, down, half_up, half_down = np.reshape(values, (4, self.curvature.tangent.shape[1], -1))
+        slope = (4 * (half_up - half_down) / STEP - (up - down) / (2 * STEP)) / 3  # Richardson: the error is O(STEP⁴)
+        return slope.T @ self.covariance(sandwich) @ slope
+
+
+@jax.jit
+def _params_at(model: Any, params: Any, points: Any) -> Any:
+    """Params at flat free coordinates, shape (m, q); `params` shows the shapes."""
+    unravel = ravel_pytree(protocol.to_free(model, params))[1]
+    return jax.vmap(lambda point: protocol.from_free(model, unravel(point)))(points)
+
+
+def bound(fit: Any, data: Any, weights: Any = None) -> Problem:
+    """The fit's data in internal units, with its family bound to them.
+
+    Raises:
+        ValueError: if these are not data of the fit's columns.
+    """
+    rows = fit.rows(data)
+    checked = tabular.read(rows, weights)
+    table = tabular.Table(rows, checked.weight, fit.columns)
+    family = fit.source if fit.source is not None else family_names.resolve(fit.family, rows.shape[1])[0]
+    options = Options.checked(
+        num_restarts=1, num_finalists=1, moves=False, init="portfolio", tol=1e-3, max_steps=2000, seed=0, dtype=np.float64
+    )
+    with precision(np.float64):
+        return Problem(table, [family], [fit.num_components], options)
+
+
+def _refuse(fit: Any, here: Curvature) -> None:
+    """A sentence where the information cannot be inverted."""
+    label = f"{fit.family} with K = {fit.num_components}"
+    advice = 'use fewer components or kind="bootstrap"'
+    if not (np.isfinite(here.information).all() and here.breadth > DEGENERATE):
+        raise RuntimeError(
+            f"the information matrix of {label} cannot be formed: a parameter is at the edge of its range; {advice}"
+        )
+    size = np.sqrt(np.abs(np.diag(here.information)))
+    least = np.linalg.eigvalsh(here.information / np.outer(size, size))[0] if size.all() else 0.0
+    if not least > SINGULAR:
+        why = (
+            "the fit is no maximum of the likelihood of these data"
+            if least < -SINGULAR
+            else "some parameters are not determined"
+        )
+        raise RuntimeError(
+            f"the information matrix of {label} is singular: {why}; {advice}, and check that the data are the fit's"
+        )

@@ -1,0 +1,129 @@
+"""Standard errors: against exact numbers made elsewhere, against SciPy's densities differentiated numerically, and their sentences."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import jaxem
+
+
+REFERENCE = pathlib.Path(__file__).parent / "reference"
+
+
+@pytest.fixture(scope="module")
+def loose(x):
+    """A fit that stops early: the errors are those of the maximum all the same."""
+    return jaxem.fit(x, "VVV", 2, num_restarts=2, moves=False, tol=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "key"), [("observed", "se_observed_information"), ("sandwich", "se_sandwich")])
+def test_analytic_errors_are_exact(loose, x, kind, key):
+    """Direct maximisation and automatic differentiation in natural parameters, without the package (reference/README.md)."""
+    wanted = json.loads((REFERENCE / "information_faithful.json").read_text())
+    errors = loose.standard_errors(x, kind).params
+    got = [errors.weights[1], *errors.means[::-1].ravel()]
+    for covariance in errors.covariances[::-1]:
+        got += [covariance[0, 0], covariance[1, 0], covariance[1, 1]]
+    np.testing.assert_allclose(got, wanted[key], rtol=1e-5)
+
+
+def numerical_hessian(function, at, step):
+    """Central differences of second order, one Richardson step."""
+
+    def once(h):
+        hessian = np.empty((len(at), len(at)))
+        for i in range(len(at)):
+            for j in range(i + 1):
+                value = 0.0
+                for a in (1, -1):
+                    for b in (1, -1):
+                        point = at.copy()
+                        point[i] += a * h[i]
+                        point[j] += b * h[j]
+                        value += a * b * function(point)
+                hessian[i, j] = hessian[j, i] = value / (4 * h[i] * h[j])
+        return hessian
+
+    return (4 * once(step / 2) - once(step)) / 3
+
+
+def test_shared_covariances_against_scipy(x):
+    """EEE: weights, means and the one covariance as coordinates, SciPy's density, differences."""
+    fit = jaxem.fit(x, "EEE", 2, num_restarts=2, moves=False, tol=1e-9)
+    own = fit.params
+
+    def log_likelihood(at):
+        weights = np.array([at[0], 1 - at[0]])
+        covariance = [[at[5], at[6]], [at[6], at[7]]]
+        parts = [stats.multivariate_normal(at[1 + 2 * j : 3 + 2 * j], covariance).pdf(x) for j in range(2)]
+        return np.log(weights @ np.array(parts)).sum()
+
+    shared = own.covariances[0]
+    at = np.array([own.weights[0], *own.means.ravel(), shared[0, 0], shared[0, 1], shared[1, 1]])
+    size = np.array([0.03, 0.03, 0.5, 0.03, 0.5, 0.01, 0.1, 3.0])
+    wanted = np.linalg.inv(-numerical_hessian(log_likelihood, at, 0.02 * size))
+    result = fit.standard_errors(x)
+    rows = result.table
+    pick = rows.index[(rows["parameter"] != "correlations") & ~((rows["parameter"] != "means") & (rows["component"] == 1))]
+    np.testing.assert_allclose(result.covariance[np.ix_(pick, pick)], wanted, rtol=1e-4)
+    correlation = shared[0, 1] / np.sqrt(shared[0, 0] * shared[1, 1])
+    slope = np.array(
+        [-correlation / 2 / shared[0, 0], 1 / np.sqrt(shared[0, 0] * shared[1, 1]), -correlation / 2 / shared[1, 1]]
+    )
+    error = rows.loc[rows["parameter"] == "correlations", "standard_error"].to_numpy()
+    np.testing.assert_allclose(error, np.sqrt(slope @ wanted[5:, 5:] @ slope), rtol=1e-4)
+
+
+def test_poisson_rates_against_scipy(earthquakes):
+    fit = jaxem.fit(earthquakes, "poisson", 2, tol=1e-9)
+    counts = earthquakes.to_numpy().ravel()
+
+    def log_likelihood(at):
+        return np.log(at[0] * stats.poisson(at[1]).pmf(counts) + (1 - at[0]) * stats.poisson(at[2]).pmf(counts)).sum()
+
+    at = np.array([fit.params.weights[0], *fit.params.rates.ravel()])
+    wanted = np.sqrt(np.diag(np.linalg.inv(-numerical_hessian(log_likelihood, at, np.array([2e-3, 0.02, 0.04])))))
+    errors = fit.standard_errors(earthquakes).params
+    np.testing.assert_allclose([errors.weights[0], *errors.rates.ravel()], wanted, rtol=1e-4)
+
+
+def test_integer_weights_are_repeated_rows(loose, x):
+    weights = np.arange(len(x)) % 2 + 1
+    fit = jaxem.fit(x, "VVV", 2, start=loose.params, weights=weights)
+    once = fit.standard_errors(x, "sandwich", weights=weights)
+    again = fit.standard_errors(np.repeat(x, weights, axis=0), "sandwich")
+    np.testing.assert_allclose(once.covariance, again.covariance, rtol=1e-6, atol=1e-12)
+
+
+def test_the_table_has_the_columns_names(loose, faithful):
+    fit = jaxem.fit(faithful, "VVV", 2, start=loose.params)
+    table = fit.standard_errors(faithful, level=0.9).table
+    assert list(table) == ["parameter", "component", "columns", "estimate", "standard_error", "lower", "upper"]
+    assert set(table.loc[table["parameter"] == "means", "columns"]) == {"eruptions", "waiting"}
+    assert ((table["lower"] < table["estimate"]) & (table["estimate"] < table["upper"])).all()
+    wide = fit.standard_errors(faithful).intervals(0.99)
+    assert (wide["lower"] < table["lower"]).all()
+    assert (wide.loc[wide["parameter"] == "weights", ["lower", "upper"]].to_numpy() < 1).all()
+
+
+def test_a_singular_information_is_a_sentence(x):
+    """Two components in one place: neither has a weight or a mean of its own."""
+    one = jaxem.fit(x, "VVV", 1)
+    twice = {name: np.repeat(array, 2, axis=0) for name, array in one.params.asdict().items()}
+    fit = jaxem.fit(x, "VVV", 2, start=jaxem.Params(**twice | {"weights": [0.5, 0.5]}))
+    with pytest.raises(RuntimeError, match="information matrix of VVV with K = 2"):
+        fit.standard_errors(x)
+
+
+def test_bad_arguments_are_named(loose, x):
+    with pytest.raises(ValueError, match="kind must be one of 'observed'"):
+        loose.standard_errors(x, "wishful")
+    with pytest.raises(ValueError, match="level must be between 0 and 1, got 95"):
+        loose.standard_errors(x, level=95)
+    with pytest.raises(ValueError, match="the fit has 2 columns"):
+        loose.standard_errors(x[:, :1])
