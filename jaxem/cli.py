@@ -81,7 +81,7 @@ def select(
         str, typer.Option(metavar="NAMES", help="gaussian (all structures), poisson, or codes: VVV,EEE.")
     ] = "gaussian",
     components: Annotated[str, typer.Option(metavar="K", help="Numbers of clusters to try: 1:9, or 2,3,5.")] = "1:9",
-    criterion: Annotated[str, typer.Option(metavar="NAME", help="What to minimise: aic, bic or icl.")] = "bic",
+    criterion: Annotated[str, typer.Option(metavar="NAME", help="What to minimise: bic, icl, aic, sbic, slope, …")] = "bic",
     restarts: Restarts = 20,
     seed: Seed = 0,
     moves: Moves = True,

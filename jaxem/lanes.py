@@ -133,11 +133,13 @@ class Summary:
     Attributes:
         log_likelihood: Σ w log p.
         log_assigned: Σ w log max_k z.
+        entropy: −Σ w Σ z log z.
         sizes: Weight of the rows assigned to each component, shape (k,).
     """
 
     log_likelihood: Scalar
     log_assigned: Scalar
+    entropy: Scalar
     sizes: Float[Array, " k"]
 
 
@@ -149,7 +151,9 @@ def _summarise_block(models, params, data, *, chunk):
             log_prob = jax.scipy.special.logsumexp(joint, axis=0)
             own = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
             assigned = jnp.max(joint, axis=0) - log_prob
-            return Summary(jnp.sum(rows.weight * log_prob), jnp.sum(rows.weight * assigned), jnp.sum(own * rows.weight, axis=1))
+            entropy = -jnp.sum(jnp.where(joint > -jnp.inf, jnp.exp(joint - log_prob) * (joint - log_prob), 0.0), axis=0)
+            totals = [jnp.sum(rows.weight * each) for each in (log_prob, assigned, entropy)]
+            return Summary(totals[0], totals[1], totals[2], jnp.sum(own * rows.weight, axis=1))
 
         return chunked(sums, chunk)(params, data)
 

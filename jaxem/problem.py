@@ -251,8 +251,27 @@ class Problem:
         summaries = engine.summarise(models, [best.params for _, best in found])
         return [(cell, best, summary) for (cell, best), summary in zip(found, summaries, strict=True)]
 
+    def _one_component(self) -> dict[int, float]:
+        """The log-likelihood of a single component, for each family by id: what `nec` compares with."""
+        known = {
+            id(cell.family): cell.summary.log_likelihood for cell in self.able if cell.num_components == 1 and cell.summary
+        }
+        families = {id(cell.family): cell.family for cell in self.able if id(cell.family) not in known}
+        if families:
+            engine, models = self.engines[0], [Mixture(family) for family in families.values()]
+            if self.sample is None:
+                states = engine.begin(models, [lambda: np.ones((1, self.rows.shape[1]))] * len(models))
+            else:
+                crude = [family.reference(1, len(self.rows), engine.dtype) for family in families.values()]
+                states = engine.begin_at(models, [MixtureParams(np.zeros(1, engine.dtype), point) for point in crude])
+            steps = self.options.max_steps if np.isnan(self.rows).any() else 2  # with all cells seen, one M-step is the answer
+            ends = engine.run(models, states, max_steps=steps)
+            known |= dict(zip(families, ends.log_likelihood, strict=True))
+        return {family: float(value) for family, value in known.items()}
+
     def fits(self) -> list[Fit | None]:
         """One `Fit` a cell, None where there is none."""
+        self.one_component = self._one_component()
         return [self._publish(cell, cell.best) if cell.best is not None else None for cell in self.cells]
 
     def _publish(self, cell: Cell, best: Run) -> Fit:
@@ -275,6 +294,8 @@ class Problem:
             history=np.asarray(best.history, float) + self.offset,
             sizes=np.asarray(summary.sizes, float)[order],
             log_assigned=float(summary.log_assigned),
+            entropy=max(0.0, float(summary.entropy)),
+            log_likelihood_of_one=self.one_component[id(family)] + self.offset,
             num_restarts=len(starts_made),
             num_finalists=sum(run.finalist for run in starts_made),
             replicated=replicated,

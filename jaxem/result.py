@@ -60,7 +60,7 @@ class Params:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Fit:
+class Fit(criteria.Scored):
     """One fitted mixture. Components are ordered by decreasing weight; everything is in the data's own units.
 
     Attributes:
@@ -86,6 +86,10 @@ class Fit:
         trust: "high", "fair" or "low": how likely a better optimum is to exist; "" for a fit from one given start.
         warnings: Sentences.
         input_columns: Names of all columns that were given, constant ones included.
+        entropy: −Σ w Σ z log z, how undecided the rows are.
+        log_likelihood_of_one: ℓ of one component of the same family.
+        steepness: κ of the slope heuristic, if the fit comes from a selection large enough to tell.
+        singular_bic: The singular BIC, if the fit comes from a selection.
         runner_up: `Params` of the second-best optimum found, if there is one: where a sampler looks for what EM set aside.
         source: The `Family` object, for families that do not come with jaxem; not saved.
     """
@@ -112,6 +116,10 @@ class Fit:
     trust: str = ""
     warnings: tuple[str, ...] = ()
     input_columns: tuple[str, ...] = ()
+    entropy: float | None = None
+    log_likelihood_of_one: float | None = None
+    steepness: float | None = None
+    singular_bic: float | None = None
     runner_up: Params | None = dataclasses.field(default=None, compare=False)
     source: Any = dataclasses.field(default=None, compare=False)
 
@@ -119,21 +127,6 @@ class Fit:
     def converged(self) -> bool:
         """Whether less than tol is estimated to be missing from the log-likelihood."""
         return self.status == Status.CONVERGED
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion; lower is better."""
-        return criteria.aic(self.log_likelihood, self.num_params)
-
-    @property
-    def bic(self) -> float:
-        """The Bayesian information criterion; lower is better (minus mclust's)."""
-        return criteria.bic(self.log_likelihood, self.num_params, self.num_rows)
-
-    @property
-    def icl(self) -> float:
-        """The integrated completed likelihood; lower is better."""
-        return criteria.icl(self.log_likelihood, self.num_params, self.num_rows, self.log_assigned)
 
     def __repr__(self) -> str:
         return (

@@ -19,6 +19,7 @@ from ..problem import Options, Problem, nearly_collinear
 from ..result import Fit
 from ..search import Report
 from . import report as sentences
+from .calibrated import calibrate
 
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Selection:
         fits: Every `Fit` by (family, num_components); cells without one are missing here and explained in `table`.
         table: A data frame with one row a (family, num_components).
         runs: A data frame with one row a run, failed ones included.
-        criterion: What was minimised: "aic", "bic" or "icl".
+        criterion: What was minimised: one of `jaxem.criteria.NAMES`.
         warnings: Sentences about the data and the fits.
         trust_report: Sentences: how far to trust the choice.
         num_rows: Rows, or their total weight.
@@ -64,13 +65,16 @@ class Selection:
         """The fit that another criterion chooses.
 
         Args:
-            criterion: "aic", "bic" or "icl".
+            criterion: One of `jaxem.criteria.NAMES`: "aic", "aicc", "bic", "caic", "sabic", "hqic", "icl", "clc", "nec", "slope",
+                "sbic".
         Raises:
             ValueError: for an unknown criterion.
             RuntimeError: if no fit can be chosen.
         """
         ranking = self.ranking(criterion)
         if not ranking:
+            if self.ranking("bic"):
+                raise RuntimeError(f"{criterion} is not known for any fit: `slope` needs six sizes of models or more")
             reasons = "; ".join(sorted(set(self.table["status"])))
             raise RuntimeError(f"no fit can be chosen ({reasons}); allow fewer components or shared covariances")
         return ranking[0]
@@ -79,6 +83,7 @@ class Selection:
         """All fits that can be chosen, best first."""
         criterion = check_criterion(self.criterion if criterion is None else criterion)
         able = [fit for fit in self.fits.values() if not fit.spurious and not fit.status.failed]
+        able = [fit for fit in able if not np.isnan(getattr(fit, criterion))]
         return sorted(able, key=lambda fit: getattr(fit, criterion))
 
     def __getitem__(self, key: tuple[str, int]) -> Fit:
@@ -143,9 +148,9 @@ class Selection:
 
 def _describe(fit: Fit) -> dict[str, Any]:
     """A fit as JSON values."""
-    names = ("family", "num_components", "log_likelihood", "num_params", *criteria.NAMES, "trust")
+    names = ("family", "num_components", "log_likelihood", "num_params", *criteria.NAMES, "relative_entropy", "trust")
     return {
-        **{name: getattr(fit, name) for name in names},
+        **_plain({name: getattr(fit, name) for name in names}),
         "status": fit.status.name.lower(),
         "params": {name: array.tolist() for name, array in fit.params.asdict().items()},
         "sizes": fit.sizes.tolist(),
@@ -196,7 +201,8 @@ def select(
         families: A name, a `Family` or a list. "gaussian" is every covariance structure; structures go by mclust's codes ("VVV") or
             scikit-learn's ("full"); "poisson" is for counts.
         num_components: The numbers of components to try.
-        criterion: What to minimise: "aic", "bic" or "icl". Lower is better (mclust's signs are the opposite).
+        criterion: What to minimise: "aic", "aicc", "bic", "caic", "sabic", "hqic", "icl", "clc", "nec", "slope" or "sbic". Lower is
+            better (mclust's signs are the opposite).
         num_restarts: Independent starts for each (family, K).
         num_finalists: How many of them, the best after a short first stage, are run to convergence.
         moves: Whether moves along the path of K follow: the best of K − 1 split, the best of K + 1 merged, both at K.
@@ -265,8 +271,11 @@ def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
 def _selection(cells: list[tuple[Any, Fit | None]], problems: list[Problem], criterion: str, options: Options) -> Selection:
     import pandas as pd
 
-    fits = {(cell.family.name, cell.num_components): fit for cell, fit in cells if fit is not None}
-    rows = [_table_row(cell, fit, problems) for cell, fit in cells]
+    fits = calibrate({(cell.family.name, cell.num_components): fit for cell, fit in cells if fit is not None})
+    rows = [_table_row(cell, fits.get((cell.family.name, cell.num_components)), problems) for cell, _ in cells]
+    for name, criterion_of in (("schwarz_weight", "bic"), ("akaike_weight", "aic")):
+        values = [row[criterion_of] if not row["spurious"] else np.nan for row in rows]
+        rows = [row | {name: weight} for row, weight in zip(rows, criteria.weights(values), strict=True)]
     runs = [
         {
             "family": cell.family.name,
@@ -307,7 +316,7 @@ def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str,
     row: dict[str, Any] = {"family": cell.family.name, "num_components": cell.num_components}
     if fit is not None:
         names = ("log_likelihood", "num_params", *criteria.NAMES)
-        more = ("num_steps", "replicated", "improved", "stable", "trust", "spurious", "num_failed")
+        more = ("relative_entropy", "num_steps", "replicated", "improved", "stable", "trust", "spurious", "num_failed")
         row |= {name: getattr(fit, name) for name in names} | {"status": fit.status.name.lower()}
         return row | {name: getattr(fit, name) for name in more}
     features = len(problems[0].scale)
@@ -315,5 +324,13 @@ def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str,
     none = dict.fromkeys(("log_likelihood", "num_params", *criteria.NAMES), np.nan) | {"num_params": count}
     failed = [run.status for run in cell.runs]
     status = max(set(failed), key=failed.count).name.lower() if failed else "too few distinct rows"
-    rest = {"num_steps": 0, "replicated": 0, "improved": False, "stable": None, "trust": "", "spurious": False}
+    rest = {
+        "relative_entropy": np.nan,
+        "num_steps": 0,
+        "replicated": 0,
+        "improved": False,
+        "stable": None,
+        "trust": "",
+        "spurious": False,
+    }
     return row | none | {"status": status} | rest | {"num_failed": sum(s.failed for s in failed if isinstance(s, Status))}
