@@ -43,7 +43,7 @@ _ROUND = (
 )
 BLUR = 0.05  # share of every hard start that is spread evenly, so that no tiny group begins with a singular covariance
 LLOYD_STEPS = 3
-WARD_ROWS = 2000  # Ward's method needs all distances: beyond this, a subsample is clustered and the rest join the nearest mean
+WARD_ROWS = 1000  # Ward's method needs all distances: beyond this, a subsample is clustered and the rest join the nearest mean
 
 
 def kind_of(init: str, restart: int, univariate: bool) -> str:

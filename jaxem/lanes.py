@@ -27,13 +27,17 @@ from .quasi_newton import QuasiNewton
 from .reduce import chunked
 
 
-TICKS = 20  # steps a block takes before the host looks at it; also the length of the first stage
+TICKS = 20  # steps a block takes before the host looks at it; also the length of the first stage ...
+TICKS_LONG = 8  # ... and where a step takes as long as that look: a lane that ends early idles for half of them
+LONG = 200_000  # lanes × rows × components from which it does
 CACHE_BYTES = 2**22  # what components × chunk should fill: measured best between 2 and 4 MB on two cores
+CHUNK = 4096  # the most rows in a chunk: where components are few, the monomials fill the cache
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
-FEW = 4  # lanes side by side where a single one fills the cache: the last ones of large data, and those that a subsample has chosen
-LARGE = 50_000  # rows × components from which it pays to compile more programs: narrow ones, one to finish, one for half of K
+FEW = 4  # lanes side by side where they are few and long: next to no cheaper by the lane than 16, and stragglers cost a quarter
+LARGE = 50_000  # rows × components from which it pays to compile two more programs: a narrow one, and one to finish
 PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
+WORTH_A_WIDTH = 5e7  # lanes × rows × components from which a narrower program saves more than the second it takes to compile
 
 
 def row_bucket(num_rows: int) -> int:
@@ -85,22 +89,19 @@ def _advance(models, states, data, tol, max_steps, num_ticks, *, method, chunk, 
     return advance(lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record)
 
 
-_STATIC = ("method", "chunk", "record")
-_QUICK = {"xla_cpu_use_fusion_emitters": False}  # half the time to compile and, where arrays are small, no slower to run
-_advance_block = jax.jit(_advance, static_argnames=_STATIC)
-_advance_small_block = jax.jit(_advance, static_argnames=_STATIC, compiler_options=_QUICK)
+_QUICK = {"xla_cpu_use_fusion_emitters": False}  # two thirds of the time to compile, and no slower to run from two lanes on
 
 
 @functools.cache
-def _knows_quick() -> bool:
-    """Whether this compiler has the option: it is an internal one, and newer versions may be without it."""
-    if jax.default_backend() != "cpu":
-        return False
-    try:
-        jax.jit(lambda x: x, compiler_options=_QUICK)(np.zeros((), np.float32))
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
+def _advance_block() -> Callable[..., Any]:
+    """The compiled `_advance`, by the quick compiler where it is one on a CPU that knows the option: newer versions may not."""
+    options = _QUICK if jax.default_backend() == "cpu" else None
+    if options:
+        try:
+            jax.jit(lambda x: x, compiler_options=options)(np.zeros((), np.float32))
+        except jax.errors.JaxRuntimeError:
+            options = None
+    return jax.jit(_advance, static_argnames=("method", "chunk", "record"), compiler_options=options)
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
@@ -194,9 +195,9 @@ class Engine:
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
         self.narrow = min(FEW, self.block) if self.large else self.block
-        self._advance = _advance_small_block if not self.large and _knows_quick() else _advance_block
+        self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
         rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
-        self.chunk = min(data.x.shape[1], max(64, rows // 64 * 64))
+        self.chunk = min(data.x.shape[1], CHUNK, max(64, rows // 64 * 64))
 
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """States that begin with an M-step on responsibilities, each a function that returns an array (k, n)."""
@@ -239,7 +240,8 @@ class Engine:
 
         Arguments and result as for `run`; the result may hold the states of either method, in the fields they share.
         """
-        if not self.large or max_steps <= PATIENCE or not hasattr(models[0], "complete"):
+        begun = isinstance(self.method, QuasiNewton)
+        if begun or not self.large or max_steps <= PATIENCE or not hasattr(models[0], "complete"):
             return self.run(models, states, max_steps=max_steps, histories=histories, report=report)
         before = states
         states = self.run(models, states, max_steps=PATIENCE, histories=histories)
@@ -294,13 +296,13 @@ class Engine:
             while waiting and len(active) < self.block:
                 active.append(waiting.pop())
             lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
-            block, trace = self._advance(
+            block, trace = _advance_block()(
                 take(stacked, lanes),
                 take(states, lanes),
                 self.data,
                 self.tol,
                 most,
-                np.asarray(TICKS, np.int32),
+                self.ticks,
                 method=self.method if method is None else method,
                 chunk=self.chunk,
                 record=TICKS,
@@ -347,12 +349,17 @@ class Engine:
         return _fill(items, self.block)
 
 
-def widths(components: Sequence[int], num_rows: int) -> list[int]:
-    """The padded numbers of components to compile for: one for small data, else the largest, its half, its quarter and so on."""
+def widths(components: Sequence[int], work: float) -> list[int]:
+    """The padded numbers of components to compile for: the largest and, for a lot of work, its half, its quarter and so on.
+
+    Args:
+        components: Numbers of components asked for.
+        work: Lanes × rows.
+    """
     if not components:
         return []
     out = [max(components)]
-    while num_rows * out[0] > LARGE and out[0] > 4:
+    while work * out[0] > WORTH_A_WIDTH and out[0] > 4:
         out.insert(0, -(-out[0] // 2))
     return [width for below, width in zip([0, *out], out, strict=False) if any(below < k <= width for k in components)]
 

@@ -28,8 +28,9 @@ MERGE_PAIRS = 10
 SMEM_PAIRS = 5
 SMEM_TO = 9
 MOVE_ROUNDS = 3
-SCOUT_STEPS = 10  # steps on all rows for the leaders of a search on a subsample ...
-SCOUTS_KEPT = 2  # ... and how many of them go on
+SCOUT_STEPS = 5  # steps on all rows for the leaders of a search on a subsample ...
+SCOUTS_KEPT = 2  # ... and how many of them go on, if they may still overtake the first:
+HOPE = 4.0  # times the gain of the last two steps
 
 Report = Callable[[str, int, int], None]
 
@@ -107,9 +108,10 @@ class Search:
 
     def from_scouts(self, cells: list[Cell]) -> None:
         """Take what a search on a subsample has found to all rows: its leaders a few steps, the best two to convergence."""
+        slowest = sorted(cells, key=lambda cell: -cell.num_components)  # first: what is left at the end leaves places empty
         runs = [
             Run(cell, "all rows", run.kind, place, run.round, params=run.params)
-            for cell in cells
+            for cell in slowest
             for place, run in enumerate(cell.scout.leaders(self.effort.num_finalists) if cell.scout else [])
         ]
         for engine, slots in self._by_engine(runs):
@@ -117,10 +119,7 @@ class Search:
             models = [Mixture(run.cell.family) for run in some]
             batch = Batch(engine, some, engine.begin_at(models, [run.params for run in some]), self.weight.sum())
             batch.advance(min(SCOUT_STEPS, self.effort.max_steps), self._teller("all rows", len(some)))
-            best = []
-            for cell in cells:
-                mine = [run for run in some if run.cell is cell]
-                best += sorted(mine, key=lambda run: run.rank, reverse=True)[:SCOUTS_KEPT]
+            best = [run for cell in slowest for run in _rivals([run for run in some if run.cell is cell])]
             batch.finish(best, self.effort.max_steps, self._teller("all rows: to convergence", len(best)))
         for cell in cells:
             cell.take_in([run for run in runs if run.cell is cell])
@@ -193,6 +192,13 @@ class Search:
             report(phase, done, total)
 
         return tell
+
+
+def _rivals(runs: list[Run]) -> list[Run]:
+    """The best of some runs in flight, and those next to it that may still overtake it."""
+    order = sorted(runs, key=lambda run: run.rank, reverse=True)[:SCOUTS_KEPT]
+    hopes = [run.log_likelihood + HOPE * (run.history[-1] - run.history[-3:][0]) for run in order]
+    return [run for run, hope in zip(order, hopes, strict=True) if run is order[0] or not hope < order[0].log_likelihood]
 
 
 class Batch:
