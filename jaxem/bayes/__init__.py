@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from . import diagnostics
+    from . import diagnostics, hierarchical
     from .gaussian import GaussianPrior
     from .model import mixture_model
     from .poisson import PoissonPrior
     from .priors import fraley_raftery, richardson_green, weak
 
-__all__ = ["GaussianPrior", "PoissonPrior", "diagnostics", "fraley_raftery", "mixture_model", "richardson_green", "weak"]
+__all__ = [
+    "GaussianPrior",
+    "PoissonPrior",
+    "diagnostics",
+    "fraley_raftery",
+    "hierarchical",
+    "mixture_model",
+    "richardson_green",
+    "weak",
+]
 
 _HOMES = {
     "GaussianPrior": "gaussian",

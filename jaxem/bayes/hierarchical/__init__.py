@@ -1,0 +1,57 @@
+"""Hierarchical mixtures: NumPyro models that are started by EM and sampled by one call each.
+
+Every function takes rows and returns a `HierarchicalPosterior`, in the data's own units. The model itself is a frozen object that is a
+NumPyro model function: take `GroupedMixture` and its like to go on in NumPyro alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from .classes import growth_mixture, regression_mixture
+    from .grouped import GroupedMixture, grouped_mixture
+    from .linear import LinearClasses, SubjectSums
+    from .markov import HiddenMarkov, hidden_markov
+    from .posterior import HierarchicalPosterior
+    from .scales import RichardsonGreen, richardson_green
+
+__all__ = [
+    "GroupedMixture",
+    "HiddenMarkov",
+    "HierarchicalPosterior",
+    "LinearClasses",
+    "RichardsonGreen",
+    "SubjectSums",
+    "grouped_mixture",
+    "growth_mixture",
+    "hidden_markov",
+    "regression_mixture",
+    "richardson_green",
+]
+
+_HOMES = {
+    "GroupedMixture": "grouped",
+    "HiddenMarkov": "markov",
+    "HierarchicalPosterior": "posterior",
+    "LinearClasses": "linear",
+    "RichardsonGreen": "scales",
+    "SubjectSums": "linear",
+    "grouped_mixture": "grouped",
+    "growth_mixture": "classes",
+    "hidden_markov": "markov",
+    "regression_mixture": "classes",
+    "richardson_green": "scales",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
