@@ -27,12 +27,12 @@ LAYERS = {
     2: ["models"],
     3: ["init lanes cell search tabular criteria trust result problem fitting information standard_errors"],
     4: ["selection"],
-    5: ["datasets", "plot", "report", "bayes"],
+    5: ["datasets", "plot", "report", "bayes", "sklearn"],
     6: ["cli __main__ _terminal _process io"],
 }
 ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}
 LIGHT = {"jax", "numpy", "jaxtyping"}
-ALSO = {"cli": {"typer"}, "_terminal": {"rich"}, "bayes": {"numpyro"}}
+ALSO = {"cli": {"typer"}, "_terminal": {"rich"}, "bayes": {"numpyro"}, "sklearn": {"sklearn"}}
 
 
 def modules():

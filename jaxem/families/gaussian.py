@@ -88,6 +88,8 @@ class Gaussian:
         scale: The data's units per internal unit, shape (d,).
         spread: Covariance of the data in internal units, shape (d, d).
         unit: Weight of one row: what a count of rows is measured in.
+        ridge: Added to every covariance in the M-step: a variance in the data's own units squared; once bound, a matrix (d, d) in
+            internal ones. Nothing that EM maximises asks for it: 0, except where another package's algorithm is to be followed.
         residuals: Whether to use the residual form.
         univariate: Whether the data have one column: the structures are then called E and V.
 
@@ -101,6 +103,7 @@ class Gaussian:
     scale: Any = 1.0
     spread: Any = 1.0
     unit: Any = 1.0
+    ridge: Any = 0.0
     residuals: bool = static(default=False)
     univariate: bool = static(default=False)
 
@@ -129,6 +132,7 @@ class Gaussian:
         mean = x @ weight / total
         spread = (x * weight) @ x.T / total - np.outer(mean, mean)
         length = np.sqrt((scale**2).sum(1))
+        inward = np.linalg.inv(scale)
         return Gaussian(
             pooled=np.asarray(self.pooled),
             diagonal=np.asarray(self.diagonal),
@@ -136,6 +140,7 @@ class Gaussian:
             scale=np.asarray(length / np.exp(np.log(length).mean()), dtype),
             spread=np.asarray(spread, dtype),
             unit=np.asarray(min(1.0, total / np.count_nonzero(weight)), dtype),
+            ridge=np.asarray(self.ridge * inward @ inward.T, dtype),
             residuals=np.dtype(dtype) == np.float32,
             univariate=self.univariate,
         )
@@ -262,7 +267,7 @@ class Gaussian:
         covariance = self._structured(own, jnp.where(alive, stats.count, 0.0))
         return GaussianParams(
             jnp.where(alive[:, None], mean, params.mean),
-            jnp.where(alive[:, None, None], inverse_factor(covariance), params.whitener),
+            jnp.where(alive[:, None, None], inverse_factor(covariance + self.ridge), params.whitener),
         )
 
     def _structured(self, own: Float[Array, "k d d"], count: Float[Array, " k"]) -> Float[Array, "k d d"]:

@@ -1,0 +1,204 @@
+"""scikit-learn's `GaussianMixture` with its EM in lanes. Imports layer 0 and scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn import mixture
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from .._status import Status
+from ._runs import Outcome, Params, Runs
+
+
+class GaussianMixture(mixture.GaussianMixture):
+    """A mixture of Gaussians by EM, in the place of `sklearn.mixture.GaussianMixture`.
+
+    The same constructor, attributes, methods, warnings and errors, and the same numbers for the same `random_state`, to rounding:
+    starts are drawn and EM is stopped as scikit-learn does it. Three things differ. All `n_init` runs are lanes of one compiled
+    program; `fit` takes `sample_weight`; and a run that degenerates is set aside, so that `fit` fails only if all of them do.
+    EM is computed in float64 whatever the data are, and the attributes have the dtype of the data. With `verbose`, lines are
+    printed when all runs have ended.
+
+    This is for code written against scikit-learn. Its stopping rule often ends a run short of the optimum, and one start is seldom
+    enough: `jaxem.fit` and `MixtureSelector` search harder by default.
+
+    Args:
+        n_components: Number of components.
+        covariance_type: "full", "tied", "diag" or "spherical"; in mclust's codes VVV, EEE, VVI and VII.
+        tol: Stop when the mean log-likelihood of a row changes by less than this, in nats.
+        reg_covar: Added to the variances, in squared units of the data.
+        max_iter: Most iterations.
+        n_init: Number of initialisations; the best is kept.
+        init_params: "kmeans", "k-means++", "random" or "random_from_data".
+        weights_init: Starting weights, shape (n_components,).
+        means_init: Starting means, shape (n_components, n_features).
+        precisions_init: Starting inverse covariances, in the shape that `covariance_type` has in `precisions_`.
+        random_state: As everywhere in scikit-learn.
+        warm_start: Whether `fit` goes on where the last one ended.
+        verbose: 1 prints initialisations and iterations, 2 the changes of the lower bound as well.
+        verbose_interval: Iterations between lines.
+
+    Attributes:
+        weights_: Shape (n_components,).
+        means_: Shape (n_components, n_features).
+        covariances_: By `covariance_type`: (n_components, n_features, n_features), (n_features, n_features), (n_components,
+            n_features) or (n_components,).
+        precisions_: Inverse covariances, in the same shapes.
+        precisions_cholesky_: U with U Uᵀ the precision, in the same shapes.
+        converged_: Whether the best run met `tol`.
+        n_iter_: Its number of iterations.
+        lower_bound_: Its last mean log-likelihood, before the last M-step.
+        lower_bounds_: The mean log-likelihood at each of its iterations.
+        n_features_in_: Number of columns seen by `fit`.
+        feature_names_in_: Their names, where they have any.
+
+    Example:
+        >>> from jaxem import datasets
+        >>> from jaxem.sklearn import GaussianMixture
+        >>> gm = GaussianMixture(2, n_init=5, random_state=0).fit(datasets.load("faithful"))
+        >>> gm.means_[gm.weights_.argsort()].round(1)
+        array([[ 2. , 54.5],
+               [ 4.3, 80. ]])
+    """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+        """Estimate the parameters by EM.
+
+        Args:
+            X: Rows, shape (n_samples, n_features).
+            y: Not used.
+            sample_weight: Row weights, shape (n_samples,), not negative; an integer weight is a repeated row.
+        Returns:
+            self.
+        Raises:
+            ValueError: for bad values; or if every run ends with a singular covariance.
+        """
+        self.fit_predict(X, y, sample_weight)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Estimate the parameters by EM, and say which component each row belongs to.
+
+        Args:
+            X: Rows, shape (n_samples, n_features).
+            y: Not used.
+            sample_weight: As in `fit`.
+        Returns:
+            Component numbers, shape (n_samples,).
+        """
+        self._validate_params()
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        if len(X) < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
+            )
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        self._check_parameters(X, xp=np)
+
+        going_on = self.warm_start and hasattr(self, "converged_")
+        before = self.lower_bound_ if going_on else -np.inf
+        starts = [self._get_parameters()] if going_on else self._starts(X, weight)
+        outcomes = self._run(X, np.ones(len(X)) if weight is None else weight, starts, before)
+        self._adopt(outcomes, X.dtype)
+        return self._estimate_weighted_log_prob(X).argmax(axis=1)
+
+    def _starts(self, X: np.ndarray, weight: np.ndarray | None) -> list[Params]:
+        """Params for every initialisation, from scikit-learn's stream of random numbers."""
+        rng = check_random_state(self.random_state)
+        given = self.weights_init is not None and self.means_init is not None and self.precisions_init is not None
+        out, failed = [], None
+        for _ in range(self.n_init):
+            resp = None if given else self._responsibilities(X, weight, rng)
+            self.covariances_ = None  # scikit-learn leaves it alone where all is given
+            try:
+                self._initialize(X, resp if weight is None or resp is None else resp * weight[:, None], xp=np)
+            except ValueError as error:  # singular from the start
+                failed = error
+                continue
+            if weight is not None and resp is not None:
+                self._weigh(X, resp, weight)
+            out.append(self._get_parameters())
+        if failed and not out:
+            raise failed
+        return out
+
+    def _responsibilities(self, X: np.ndarray, weight: np.ndarray | None, rng: np.random.RandomState) -> np.ndarray:
+        """The start that `init_params` names, (n, k); rows of weight 0 take no part in it."""
+        k = self.n_components
+        if self.init_params == "random":
+            resp = np.asarray(rng.uniform(size=(len(X), k)), dtype=X.dtype)
+            return resp / resp.sum(axis=1, keepdims=True)
+        resp = np.zeros((len(X), k), dtype=X.dtype)
+        if self.init_params == "kmeans":
+            labels = KMeans(k, n_init="auto", random_state=rng).fit(X, sample_weight=weight).labels_
+            resp[np.arange(len(X)), labels] = 1
+            return resp
+        if self.init_params == "k-means++":
+            rows = kmeans_plusplus(X, k, sample_weight=weight, random_state=rng)[1]
+        else:
+            rows = rng.choice(len(X), size=k, replace=False, p=None if weight is None else weight / weight.sum())
+        resp[rows, np.arange(k)] = 1
+        return resp
+
+    def _weigh(self, X: np.ndarray, resp: np.ndarray, weight: np.ndarray) -> None:
+        """Mend what scikit-learn's start takes for granted: that rows weigh 1."""
+        if self.weights_init is None:
+            self.weights_ = self.weights_ * len(X) / weight.sum()
+        if self.covariance_type == "tied" and self.precisions_init is None:
+            count = (resp * weight[:, None]).sum(axis=0)
+            means = (resp * weight[:, None]).T @ X / np.maximum(count, np.finfo(X.dtype).tiny)[:, None]
+            scatter = (X * weight[:, None]).T @ X - (count * means.T) @ means
+            self.covariances_ = scatter / count.sum() + self.reg_covar * np.eye(X.shape[1], dtype=X.dtype)
+            self.precisions_cholesky_ = _compute_precision_cholesky(self.covariances_, "tied")
+
+    def _run(self, X: np.ndarray, weight: np.ndarray, starts: list[Params], before: float) -> list[Outcome]:
+        """EM from every start."""
+        if self.max_iter == 0:
+            return [Outcome(start, [], Status.MAX_STEPS) for start in starts]
+        runs = Runs(X, weight, self.covariance_type, self.reg_covar, self.tol, self.max_iter)
+        return runs.from_starts(starts, before)
+
+    def _adopt(self, outcomes: list[Outcome], dtype: Any) -> None:
+        """Take the best outcome for the answer; tell how all of them ended."""
+        self._tell(outcomes)
+        sound = [outcome for outcome in outcomes if not outcome.failed]
+        if not sound:
+            _compute_precision_cholesky(np.zeros((1, 1, 1)), "full")  # raises, in scikit-learn's own words
+        best = max(sound, key=lambda outcome: outcome.bounds[-1] if outcome.bounds else -np.inf)
+        self.converged_ = best.status == Status.CONVERGED
+        self._set_parameters(tuple(None if array is None else np.asarray(array, dtype) for array in best.params), xp=np)
+        self.n_iter_ = len(best.bounds)
+        self.lower_bound_ = best.bounds[-1] if best.bounds else -np.inf
+        self.lower_bounds_ = best.bounds
+        if not self.converged_ and self.max_iter > 0:
+            warnings.warn(  # these are the words that filters look for
+                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, tol, or "
+                "check for degenerate data.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _tell(self, outcomes: list[Outcome]) -> None:
+        """Print the course of every run, as far as `verbose` wants it."""
+        if not self.verbose:
+            return
+        for number, outcome in enumerate(outcomes):
+            print(f"Initialization {number}")  # noqa: T201
+            for step in range(self.verbose_interval, len(outcome.bounds) + 1, self.verbose_interval):
+                change = outcome.bounds[step - 1] - (outcome.bounds[step - 2] if step > 1 else -np.inf)
+                print(f"  Iteration {step}" + (f"\t ll change {change:.5f}" if self.verbose > 1 else ""))  # noqa: T201
+            ended = {Status.CONVERGED: "converged", Status.COLLAPSED: "collapsed"}.get(outcome.status, "did not converge")
+            bound = f" Lower bound {outcome.bounds[-1]:.5f}." if self.verbose > 1 and outcome.bounds else ""
+            print(f"Initialization {ended}.{bound}")  # noqa: T201
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False  # tensors would have to leave their device
+        return tags

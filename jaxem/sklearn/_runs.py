@@ -1,0 +1,138 @@
+"""Runs of EM as scikit-learn makes them, side by side, from its parameters to its parameters. Imports layers 0 to 3."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from .. import families
+from .._precision import precision
+from .._pytree import replace
+from .._status import Status
+from ..families.gaussian import GaussianParams
+from ..lanes import BLOCK, BLOCK_ELSEWHERE, Engine, pad_data, take
+from ..models.mixture import Mixture, MixtureParams
+from ._average_gain import AverageGain
+
+
+Params: TypeAlias = tuple[Any, Any, Any, Any]  # weights, means, covariances, precisions_cholesky, as scikit-learn shapes them
+NARROW = 1e-3  # in units of the data's standard deviations: below, the fast kernels lose digits that are worth having
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How one run ended.
+
+    Attributes:
+        params: Its last good params, in internal units or scikit-learn's.
+        bounds: The lower bound at each iteration.
+        status: A `Status`.
+    """
+
+    params: Any
+    bounds: list[float]
+    status: Status
+
+    @property
+    def failed(self) -> bool:
+        """Whether a covariance became singular."""
+        return self.status == Status.COLLAPSED
+
+
+class Runs:
+    """Makes runs on one table, which is centred and scaled column by column for them.
+
+    Args:
+        x: Rows, shape (n, d).
+        weight: Row weights, shape (n,).
+        covariance_type: "full", "tied", "diag" or "spherical".
+        reg_covar: Added to the variances, in squared units of the data.
+        tol: In nats of the mean log-likelihood.
+        max_iter: Most iterations.
+    """
+
+    def __init__(self, x: np.ndarray, weight: np.ndarray, covariance_type: str, reg_covar: float, tol: float, max_iter: int):
+        x = np.asarray(x, np.float64)
+        self.centre = weight @ x / weight.sum()
+        deviation = np.sqrt(weight @ (x - self.centre) ** 2 / weight.sum())
+        self.deviation = np.where(deviation > 0, deviation, 1.0)
+        self.rows, self.weight = ((x - self.centre) / self.deviation).T, weight
+        self.offset = -float(np.log(self.deviation).sum())  # of a row's log-density, from internal units to the data's
+        self.covariance_type, self.reg_covar, self.tol, self.max_iter = covariance_type, reg_covar, tol, max_iter
+
+    def from_starts(self, starts: list[Params], before: float) -> list[Outcome]:
+        """EM from every start, each a lane: by the fast kernels, and again by the accurate ones where those were not safe.
+
+        Args:
+            starts: Where to begin.
+            before: The lower bound that the first step's is compared with.
+        """
+        family = replace(families.resolve(self.covariance_type, 2)[0], ridge=self.reg_covar)
+        points = [self._inward(*start) for start in starts]
+        with precision(np.float64):
+            model = Mixture(family.bind(self.rows, self.weight, np.diag(self.deviation), np.float64))
+            block = min(len(starts), BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE))
+            data, k = pad_data(self.rows, self.weight, np.float64), len(starts[0][0])
+            engine = Engine(data, self.rows.shape[1], k, tol=self.tol, method=AverageGain(), block=block)
+            lanes = self._advance(engine, model, points, before)
+            unsafe = [j for j, lane in enumerate(lanes) if lane.failed or _narrow(lane.params)]
+            again = self._advance(engine, _careful(model), [points[j] for j in unsafe], before)
+            for j, lane in zip(unsafe, again, strict=True):
+                lanes[j] = lane
+        return [
+            Outcome(self._outward(lane.params), [bound + self.offset for bound in lane.bounds], lane.status) for lane in lanes
+        ]
+
+    def _advance(self, engine: Engine, model: Mixture, points: list[MixtureParams], before: float) -> list[Outcome]:
+        """Runs of EM from some points, in internal units."""
+        if not points:
+            return []
+        lanes = len(points)
+        states = replace(engine.begin_at([model] * lanes, points), objective=np.full(lanes, before - self.offset))
+        paths: list[list[float]] = [[] for _ in points]
+        if any(map(_narrow, points)):  # as starts on single rows are: the first step widens them
+            states = engine.run([_careful(model)] * lanes, states, max_steps=1, histories=paths)
+        states = engine.run([model] * lanes, states, max_steps=self.max_iter, histories=paths)
+        return [Outcome(take(states.params, j), path, Status(int(states.status[j]))) for j, path in enumerate(paths)]
+
+    def _inward(self, weights: Any, means: Any, _: Any, cholesky: Any) -> MixtureParams:
+        """scikit-learn's parameters in internal units; a weight of 0 becomes an absent component."""
+        weights, means, cholesky = (np.asarray(array, np.float64) for array in (weights, means, cholesky))
+        k, d = means.shape
+        if self.covariance_type in ("full", "tied"):
+            upper = np.broadcast_to(cholesky, (k, d, d))
+        else:
+            upper = np.eye(d) * np.broadcast_to(cholesky.reshape(k, -1), (k, d))[:, :, None]
+        components = GaussianParams((means - self.centre) / self.deviation, upper.mT * self.deviation)
+        with np.errstate(divide="ignore"):
+            return MixtureParams(np.log(weights), components)
+
+    def _outward(self, params: MixtureParams) -> Params:
+        """Internal parameters as scikit-learn's."""
+        weights = np.exp(params.log_weights)
+        means = params.components.mean * self.deviation + self.centre
+        upper = (params.components.whitener / self.deviation).mT
+        if self.covariance_type in ("full", "tied"):
+            factor = np.linalg.inv(upper)
+            covariances = factor.mT @ factor
+        else:
+            upper = np.diagonal(upper, axis1=1, axis2=2)
+            covariances = upper**-2.0
+        if self.covariance_type == "tied":
+            covariances, upper = covariances[0], upper[0]
+        if self.covariance_type == "spherical":
+            covariances, upper = covariances[:, 0], upper[:, 0]
+        return weights / weights.sum(), means, covariances, upper
+
+
+def _narrow(params: MixtureParams) -> bool:
+    """Whether some component is narrow in some direction."""
+    return bool((np.linalg.norm(params.components.whitener, axis=(1, 2)) > 1 / NARROW).any())
+
+
+def _careful(model: Mixture) -> Mixture:
+    """The same model in its accurate form."""
+    return Mixture(model.family.with_residuals())
