@@ -142,17 +142,25 @@ class Problem:
         self.cells = [Cell(family, k) for family in bound for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
-        self.data = pad_data(self.rows, table.weight, options.dtype)
+        self.engines = self._all_rows() if self.able else []
 
-    def _engine(self, block: int | None = None) -> Engine:
-        """The program for all rows that holds every cell."""
-        width = max(cell.num_components for cell in self.able)
-        return Engine(self.data, self.rows.shape[1], width, tol=self.options.tol, block=block)
+    def _all_rows(self) -> list[Engine]:
+        """The programs for all rows; after a search on a subsample, few lanes go on, from near their ends: L-BFGS at its best."""
+        options, shape = self.options, self.rows.shape
+        data = pad_data(self.rows, self.table.weight, options.dtype)
+        if self.sample is None:
+            return self._engines(data, shape[1], self._num_lanes())
+        smooth = all(hasattr(cell.family, "complete") for cell in self.able)
+        return self._engines(data, shape[1], SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
 
     def _engines(self, data: Data, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
         """The programs for some rows and about so many lanes a cell."""
         padded = widths([cell.num_components for cell in self.able], len(self.able) * num_lanes * num_rows)
         return [Engine(data, num_rows, width, tol=self.options.tol, **how) for width in padded]
+
+    def _num_lanes(self) -> int:
+        """About how many runs a cell's search takes."""
+        return self.options.num_restarts * (WITH_MOVES if self.options.moves else 1)
 
     def search(self) -> None:
         """Find the best optimum of every cell: on all rows or, where there are very many, on a subsample first."""
@@ -161,18 +169,16 @@ class Problem:
         rows, weight, options = self.rows, self.table.weight, self.options
         sample = self.sample
         if sample is None:
-            self._search(self.able, self.data, rows, weight, options.max_steps)
+            self._search(self.able, self.engines, rows, weight, options.max_steps)
             return
         for cell in self.able:
             cell.scout = Cell(cell.family, cell.num_components)
         scouts = [cell.scout for cell in self.able]
         few, light = rows[:, sample], weight[sample]
-        self._search(scouts, pad_data(few, light, options.dtype), few, light, min(SUBSAMPLE_STEPS, options.max_steps))
-        smooth = all(hasattr(cell.family, "complete") for cell in self.able)
-        how = {"block": FEW, "method": QuasiNewton() if smooth else None}  # near their ends, where L-BFGS is at its best
-        engines = self._engines(self.data, rows.shape[1], SCOUTS_KEPT, **how)
+        engines = self._engines(pad_data(few, light, options.dtype), len(sample), self._num_lanes())
+        self._search(scouts, engines, few, light, min(SUBSAMPLE_STEPS, options.max_steps))
         effort = Effort(options.num_finalists, 0, options.max_steps)
-        Search(engines, rows, weight, effort, self.report).from_scouts(self.able)
+        Search(self.engines, rows, weight, effort, self.report).from_scouts(self.able)
 
     def _subsample(self) -> np.ndarray | None:
         """Numbers of the rows to search on, or None for all."""
@@ -184,10 +190,9 @@ class Problem:
             return None
         return np.sort(starts.stream(self.options.seed, 0, 1).choice(seen, size, replace=False))
 
-    def _search(self, cells: list[Any], data: Data, rows: np.ndarray, weight: np.ndarray, max_steps: int) -> None:
+    def _search(self, cells: list[Any], engines: list[Engine], rows: np.ndarray, weight: np.ndarray, max_steps: int) -> None:
         """Starts, then moves, on some rows (d, n)."""
         options, unit = self.options, rows
-        engines = self._engines(data, rows.shape[1], options.num_restarts * (WITH_MOVES if options.moves else 1))
         if not self.scaled:  # distances between rows need comparable columns, though the family must see the data as they are
             centre, scale = _moments(rows.T, weight)
             unit = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
@@ -199,7 +204,9 @@ class Problem:
 
     def run_from(self, start: Any) -> None:
         """One run of the only cell, from responsibilities (n, k) or from params."""
-        cell, engine = self.cells[0], self._engine(block=1)
+        cell, wide = self.cells[0], self.engines[0]
+        engine = Engine(wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1)
+        self.engines = [engine]
         models = [Mixture(cell.family)]
         if hasattr(start, "weights"):
             resp = engine.posterior(models, [self._adopt(start, cell)])[0]  # never reported itself: it may break the structure
@@ -237,7 +244,7 @@ class Problem:
         found = [(cell, cell.best) for cell in self.able if cell.best is not None]
         if not found:
             return
-        engine = self._engine()
+        engine = self.engines[-1]  # the widest holds every cell: one program, run once
         doubtful = []
         for cell, best, summary in self._summaries(engine, found):
             cell.summary = summary
