@@ -14,7 +14,8 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from . import bayes, datasets, em, families, plot
     from .fitting import fit
-    from .result import Fit, Params, load
+    from .result import Fit, Params
+    from .saving import load
     from .selection import Selection, select
 
 __all__ = ["Fit", "Params", "Selection", "__version__", "bayes", "datasets", "em", "families", "fit", "load", "plot", "select"]
@@ -24,7 +25,7 @@ _HOMES = {
     "Params": "result",
     "Selection": "selection",
     "fit": "fitting",
-    "load": "result",
+    "load": "saving",
     "select": "selection",
 }
 

@@ -41,6 +41,21 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {os.fspath(path)}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{os.fspath(path)} is no text file, or is damaged") from None
+
+
 def write_arrays(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Write arrays and a JSON header as `.npz`, without pickle."""
     text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)

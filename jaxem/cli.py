@@ -141,7 +141,7 @@ def predict(
     with io.folder(out.parent if out else None):
         _process.keep_compiled(cache)
         from ._storage import write_text
-        from .result import load
+        from .saving import load
 
         fitted = load(model)
         resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns))

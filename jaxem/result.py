@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from . import _storage, criteria, families, tabular
+from . import criteria, families, tabular
 from ._precision import precision
 from ._status import Status
 from .lanes import row_bucket
@@ -17,9 +17,6 @@ from .lanes import row_bucket
 
 if TYPE_CHECKING:
     from .standard_errors import StandardErrors
-
-
-FILE_VERSION = 1
 
 
 class Params:
@@ -204,12 +201,47 @@ class Fit(criteria.Scored):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit as `.npz` (arrays and a JSON header, no pickle), whole or not at all; `jaxem.load` reads it."""
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "source"}
-        sets = {name: plain.pop(name) for name in ("params", "runner_up")}
-        arrays = {f"{of}.{name}": array for of, params in sets.items() if params for name, array in params.asdict().items()}
-        arrays |= {name: plain.pop(name) for name in ("history", "sizes")}
-        header = {"format": "jaxem.Fit", "version": FILE_VERSION, "fit": plain | {"status": self.status.name}}
-        _storage.write_arrays(path, header, arrays)
+        from .saving import save
+
+        save(self, path)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The fit as JSON text, with all digits; written to `path` too, whole or not at all, if one is given."""
+        from .saving import to_json
+
+        return to_json(self, path)
+
+    @classmethod
+    def from_json(cls, text: str, family: Any = None) -> Fit:
+        """The fit that `to_json` wrote; `family` is the `Family` object, if it is one that does not come with jaxem."""
+        from .saving import from_json
+
+        return from_json(text, family)
+
+    def to_sklearn(self) -> Any:
+        """A fitted `sklearn.mixture.GaussianMixture` with the same density; see `jaxem.convert.to_sklearn`."""
+        from .convert import to_sklearn
+
+        return to_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any, data: Any = None, weights: Any = None) -> Fit:
+        """The fit that a fitted `GaussianMixture` of scikit-learn holds; see `jaxem.convert.from_sklearn`."""
+        from .convert import from_sklearn
+
+        return from_sklearn(estimator, data, weights)
+
+    def to_numpyro(self) -> Any:
+        """The mixture as a NumPyro `Distribution`; see `jaxem.convert.to_numpyro`."""
+        from .convert import to_numpyro
+
+        return to_numpyro(self)
+
+    def to_scipy(self) -> Any:
+        """The mixture as a SciPy distribution, where one exists; see `jaxem.convert.to_scipy`."""
+        from .convert import to_scipy
+
+        return to_scipy(self)
 
     def _components(self) -> tuple[Any, Any]:
         """The family in its accurate form, and its params in the data's units."""
@@ -256,38 +288,3 @@ class Fit(criteria.Scored):
 @jax.jit
 def _log_prob(family: Any, components: Any, x: Any) -> Any:
     return family.log_prob(components, x)
-
-
-def load(path: str | os.PathLike[str], family: Any = None) -> Fit:
-    """Read a fit that `Fit.save` wrote.
-
-    Args:
-        path: The `.npz` file.
-        family: The `Family` object, if it is one that does not come with jaxem.
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version.
-    """
-    header, arrays = _storage.read_arrays(path, "a saved jaxem fit")
-    if header.get("format") != "jaxem.Fit":
-        raise ValueError(f"{os.fspath(path)} is not a saved jaxem fit")
-    if header["version"] > FILE_VERSION:
-        raise ValueError(
-            f"{os.fspath(path)} was written by a newer jaxem (file version {header['version']}); upgrade jaxem to read it"
-        )
-    params, runner_up = (_params_of(arrays, of) for of in ("params.", "runner_up."))
-    try:
-        if params is None:
-            raise KeyError("params")
-        fields = header["fit"]
-        lists = {name: tuple(fields[name]) for name in ("columns", "warnings", "input_columns")}
-        rest = {"status": Status[fields["status"]], "history": arrays["history"], "sizes": arrays["sizes"]}
-        return Fit(**fields | lists | rest | {"params": params, "runner_up": runner_up, "source": family})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a saved jaxem fit, or is damaged (it lacks {error})") from None
-
-
-def _params_of(arrays: dict[str, np.ndarray], prefix: str) -> Params | None:
-    """The params whose arrays a file has under a prefix."""
-    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return Params(**own) if own else None

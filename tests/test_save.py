@@ -78,6 +78,32 @@ def test_a_failed_write_leaves_the_old_file(path, fitted, monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_json_holds_every_digit(tmp_path, fitted, faithful):
+    text = fitted.to_json(tmp_path / "model.json")
+    assert (tmp_path / "model.json").read_text() == text + "\n"
+    odd = dataclasses.replace(fitted, log_likelihood=np.nan, history=np.array([-np.inf, np.nan, 1 / 3]))
+    for fit, again in [
+        (fitted, jaxem.Fit.from_json(text)),
+        (fitted, jaxem.load(tmp_path / "model.json")),
+        (odd, jaxem.Fit.from_json(odd.to_json())),
+    ]:
+        np.testing.assert_equal(dict(vars(again), params=0, runner_up=0), dict(vars(fit), params=0, runner_up=0))
+        for name, array in fit.params.asdict().items():
+            np.testing.assert_array_equal(again.params.asdict()[name], array)
+    np.testing.assert_array_equal(jaxem.load(tmp_path / "model.json").predict_proba(faithful), fitted.predict_proba(faithful))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '{"format": "jaxem.Fit", "arrays": {}}', '{"format": "jaxem.Fit", "arrays": {"a": "b"}}']
+)
+def test_json_of_another_kind_is_refused(text, tmp_path):
+    with pytest.raises(ValueError, match="the text is not a saved jaxem fit"):
+        jaxem.Fit.from_json(text)
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ValueError, match=r"model\.json is not a saved jaxem fit"):
+        jaxem.load(tmp_path / "model.json")
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, -200])
 def test_a_damaged_file_is_refused(path, keep):
     path.write_bytes(path.read_bytes()[:keep])

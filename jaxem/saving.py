@@ -1,0 +1,140 @@
+"""Fits in files and as JSON, bit for bit. Imports result and layer 0.
+
+Two forms of the same record: `.npz` (arrays, and a JSON header for the rest; no pickle) and JSON text, in which numbers have all their
+digits and what is not finite is a string.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from . import _storage
+from ._status import Status
+from .result import Fit, Params
+
+
+FORMAT = "jaxem.Fit"
+FILE_VERSION = 1
+NOT_SAVED = ("source",)
+
+
+def save(fit: Fit, path: str | os.PathLike[str]) -> None:
+    """Write a fit as `.npz`, whole or not at all."""
+    plain, arrays = _taken_apart(fit)
+    _storage.write_arrays(path, {"format": FORMAT, "version": FILE_VERSION, "fit": plain}, arrays)
+
+
+def load(path: str | os.PathLike[str], family: Any = None) -> Fit:
+    """Read a fit that `Fit.save` or `Fit.to_json` wrote.
+
+    Args:
+        path: The `.npz` or `.json` file.
+        family: The `Family` object, if it is one that does not come with jaxem.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version.
+
+    Example:
+        >>> import jaxem, os, tempfile
+        >>> fit = jaxem.fit(jaxem.datasets.load("faithful"), "EEE", 3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fit.save(os.path.join(folder, "model.npz"))
+        ...     again = jaxem.load(os.path.join(folder, "model.npz"))
+        >>> again.bic == fit.bic
+        True
+    """
+    name = os.fspath(path)
+    if str(name).endswith(".json"):
+        return from_json(_storage.read_text(path), family, name)
+    header, arrays = _storage.read_arrays(path, "a saved jaxem fit")
+    return _put_together(header, arrays, family, name)
+
+
+def to_json(fit: Fit, path: str | os.PathLike[str] | None = None) -> str:
+    """A fit as JSON text; written to `path` too, whole or not at all, if one is given."""
+    plain, arrays = _taken_apart(fit)
+    record = {
+        "format": FORMAT,
+        "version": FILE_VERSION,
+        "fit": {name: _finite(value) for name, value in plain.items()},
+        "arrays": {name: _finite(array.tolist()) for name, array in arrays.items()},
+    }
+    text = json.dumps(record, allow_nan=False)
+    if path is not None:
+        _storage.write_text(path, text + "\n")
+    return text
+
+
+def from_json(text: str, family: Any = None, name: str = "the text") -> Fit:
+    """The fit that `Fit.to_json` wrote.
+
+    Args:
+        text: JSON text.
+        family: The `Family` object, if it is one that does not come with jaxem.
+        name: What to call the text if it is refused.
+    Raises:
+        ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version.
+    """
+    try:
+        record = json.loads(text)
+        arrays = {key: np.array(values, dtype=object).astype(np.float64) for key, values in record["arrays"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{name} is not a saved jaxem fit, or is damaged") from None
+    return _put_together(record, arrays, family, name)
+
+
+def _taken_apart(fit: Fit) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What JSON can hold, and the arrays, both by name; the arrays of a `Params` as "params.means"."""
+    plain, arrays = {}, {}
+    for field in dataclasses.fields(fit):
+        value = getattr(fit, field.name)
+        if field.name in NOT_SAVED:
+            continue
+        if isinstance(value, Params):
+            arrays |= {f"{field.name}.{name}": array for name, array in value.asdict().items()}
+        elif isinstance(value, np.ndarray):
+            arrays[field.name] = value
+        else:
+            plain[field.name] = value.name if isinstance(value, Status) else value
+    return plain, arrays
+
+
+def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family: Any, name: str) -> Fit:
+    """The inverse of `_taken_apart`."""
+    if header.get("format") != FORMAT or not isinstance(header.get("version"), int):
+        raise ValueError(f"{name} is not a saved jaxem fit")
+    if header["version"] > FILE_VERSION:
+        raise ValueError(f"{name} was written by a newer jaxem (file version {header['version']}); upgrade jaxem to read it")
+    sets: dict[str, dict[str, np.ndarray]] = {}
+    single = {}
+    for key, array in arrays.items():
+        field, _, part = key.partition(".")
+        if part:
+            sets.setdefault(field, {})[part] = array
+        else:
+            single[field] = array
+    numbers = [field.name for field in dataclasses.fields(Fit) if str(field.type).startswith("float")]
+    try:
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in header["fit"].items()
+        }
+        fields |= {key: float(fields[key]) for key in numbers if isinstance(fields.get(key), str)}
+        fields["status"] = Status[fields["status"]]
+        fields |= single | {field: Params(**own) for field, own in sets.items()} | {"source": family}
+        return Fit(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not a saved jaxem fit, or is damaged (it lacks {error})") from None
+
+
+def _finite(value: Any) -> Any:
+    """A value, or a nested list of values, as JSON has them: what is not finite as a string."""
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value
