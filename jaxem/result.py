@@ -16,6 +16,7 @@ from .lanes import row_bucket
 
 
 if TYPE_CHECKING:
+    from .bayes.posterior import Posterior
     from .standard_errors import StandardErrors
 
 
@@ -198,6 +199,52 @@ class Fit(criteria.Scored):
         from .standard_errors import standard_errors
 
         return standard_errors(self, data, kind, weights=weights, level=level)
+
+    def posterior(
+        self,
+        data: Any,
+        num_chains: int = 4,
+        num_warmup: int = 500,
+        num_samples: int = 1000,
+        sampler: str = "auto",
+        prior: Any = None,
+        seed: Any = 0,
+    ) -> Posterior:
+        """Draws from the posterior of this family with this K, begun at this fit.
+
+        Each chain begins at the fit, jittered by the Laplace approximation there, and the last one at the runner-up of the EM runs, to
+        see whether what was set aside matters. Components are named alike over all draws, in the order of the fit.
+
+        Args:
+            data: The rows of the fit (a fit holds no data), complete and without weights.
+            num_chains: Chains, run side by side.
+            num_warmup: Steps of each chain before the draws that are kept.
+            num_samples: Draws kept of each chain.
+            sampler: "gibbs" (conjugate, the fastest), "nuts" (NumPyro's), "laplace" (no chain: the normal approximation at the
+                posterior's peak), or "auto": Gibbs where the prior is conjugate, as all of `jaxem.bayes` are.
+            prior: "weak" (the default: worth about one row), "fraley-raftery", "richardson-green", or a prior made by `jaxem.bayes`.
+            seed: An int or a JAX key.
+        Returns:
+            A `jaxem.bayes.Posterior`.
+        Raises:
+            ValueError: for bad values, rows that are not the fit's, a fit that did not converge, a family without a conjugate prior.
+            TypeError: for arguments of the wrong kind.
+            RuntimeError: for "laplace", if the posterior has no regular peak at the fit.
+        References:
+            Diebolt & Robert 1994, JRSS-B 56; Hoffman & Gelman 2014, JMLR 15.
+
+        Example:
+            >>> import jaxem
+            >>> counts = jaxem.datasets.load("earthquakes")[["count"]]
+            >>> fit = jaxem.fit(counts, "poisson", 2)
+            >>> post = fit.posterior(counts, num_samples=500)
+            >>> post.summary().loc["rates[0, count]", "mean"].round(0)
+            np.float64(16.0)
+        """
+        from .bayes.sampling import posterior
+
+        counts = {"num_chains": num_chains, "num_warmup": num_warmup, "num_samples": num_samples}
+        return posterior(self, data, **counts, sampler=sampler, prior=prior, seed=seed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fit as `.npz` (arrays and a JSON header, no pickle), whole or not at all; `jaxem.load` reads it."""

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from . import diagnostics, hierarchical
+    from . import diagnostics, hierarchical, relabel
     from .gaussian import GaussianPrior
     from .model import mixture_model
     from .poisson import PoissonPrior
+    from .posterior import Posterior
     from .priors import fraley_raftery, richardson_green, weak
 
 __all__ = [
     "GaussianPrior",
     "PoissonPrior",
+    "Posterior",
     "diagnostics",
     "fraley_raftery",
     "hierarchical",
     "mixture_model",
+    "relabel",
     "richardson_green",
     "weak",
 ]
@@ -30,6 +33,7 @@ __all__ = [
 _HOMES = {
     "GaussianPrior": "gaussian",
     "PoissonPrior": "poisson",
+    "Posterior": "posterior",
     "fraley_raftery": "priors",
     "mixture_model": "model",
     "richardson_green": "priors",

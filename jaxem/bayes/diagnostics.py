@@ -69,6 +69,18 @@ def ess(draws: Any) -> float:
     return float(draws.size) if np.ptp(draws) == 0 else float(arviz().ess(draws))
 
 
+def mcse(draws: Any, method: str, prob: float | None = None) -> float:
+    """Monte Carlo standard error of a mean, a standard deviation or a quantile of draws (chains, draws).
+
+    Args:
+        draws: Draws of one number.
+        method: "mean", "sd" or "quantile".
+        prob: Which quantile.
+    """
+    options = {} if prob is None else {"prob": prob}
+    return float(arviz().mcse(np.asarray(draws, dtype=np.float64), method=method, **options))
+
+
 def summary(samples: dict[str, np.ndarray], prob: float = 0.9) -> pd.DataFrame:
     """One row a number.
 

@@ -134,6 +134,15 @@ class GaussianPrior:
         rate = self._rate if self.shape == FULL else self._rate * np.eye(len(self._rate))
         return (self.hyper_dof + len(some) * self.dof) * jnp.linalg.inv(rate + precision)
 
+    def publish(self, params: GaussianParams) -> dict[str, Any]:
+        """Means (…, k, d) and covariances (…, k, d, d)."""
+        factor = inverse_factor(contract("...li,...lj->...ij", params.whitener, params.whitener))
+        return {"means": params.mean, "covariances": contract("...li,...lj->...ij", factor, factor)}
+
+    def components(self, published: dict[str, Any]) -> GaussianParams:
+        """The inverse of `publish`."""
+        return GaussianParams(jnp.asarray(published["means"]), inverse_factor(jnp.asarray(published["covariances"])))
+
     def sites(self, num_components: int) -> GaussianParams:
         """The prior as NumPyro statements: sites `means` and `covariances`, and those that the latter are made of."""
         from . import sites

@@ -66,6 +66,14 @@ class PoissonPrior:
             return None
         return (self.hyper_shape + self.shape * params.rate.shape[0]) / (self.hyper_rate + jnp.sum(params.rate, 0))
 
+    def publish(self, params: PoissonParams) -> dict[str, Any]:
+        """Rates (…, k, d)."""
+        return {"rates": params.rate}
+
+    def components(self, published: dict[str, Any]) -> PoissonParams:
+        """The inverse of `publish`."""
+        return PoissonParams(jnp.asarray(published["rates"]))
+
     def sites(self, num_components: int) -> PoissonParams:
         """The prior as NumPyro statements: site `rates`."""
         from . import sites

@@ -48,6 +48,14 @@ class Prior(Protocol):
         """A good hyperparameter to begin with; None where there is none."""
         ...
 
+    def publish(self, params: Any) -> dict[str, Any]:
+        """Arrays named as in `Fit.params`, from params with any axes in front."""
+        ...
+
+    def components(self, published: dict[str, Any]) -> Any:
+        """The inverse of `publish`."""
+        ...
+
     def sites(self, num_components: int) -> Any:
         """The same prior as NumPyro statements, for a model function; returns params."""
         ...

@@ -37,7 +37,7 @@ def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | 
     """
     x = fit.rows(data)
     if fit.family == "poisson":
-        return PoissonPrior(np.ones(x.shape[1]), 1.0 / _positive_mean(x), None, None, concentration)
+        return PoissonPrior(np.ones(x.shape[1]), 1.0 / _positive_mean(x), None, None, _concentration(concentration))
     prior = _natural(x, fit.family, concentration)
     within = np.einsum("k,kij->ij", fit.params.weights, fit.params.covariances)
     return dataclasses.replace(prior, scale=within)
@@ -109,9 +109,7 @@ def resolve(prior: Any, fit: Fit, data: Any) -> Any:
         ValueError: for an unknown name, a family that no prior is known for, and a prior of the wrong shape or with impossible values.
         TypeError: if it is neither a name nor a prior.
     """
-    if fit.family != "poisson" and fit.family not in SHAPES:
-        known = ", ".join([*SHAPES, "poisson"])
-        raise ValueError(f"no conjugate prior is known for family {fit.family!r}; the posterior is there for {known}")
+    check_family(fit.family)
     if prior is None or prior == "weak":
         return weak(fit, data)
     if isinstance(prior, str):
@@ -124,6 +122,17 @@ def resolve(prior: Any, fit: Fit, data: Any) -> Any:
     if prior.family != fit.family:
         raise ValueError(f"prior is for family {prior.family!r}, but the fit's is {fit.family!r}")
     return checked(prior, len(fit.columns))
+
+
+def check_family(family: str) -> None:
+    """See that a family has a conjugate prior.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if family != "poisson" and family not in SHAPES:
+        known = ", ".join([*SHAPES, "poisson"])
+        raise ValueError(f"no conjugate prior is known for family {family!r}; the posterior is there for {known}")
 
 
 def checked(prior: Any, num_features: int) -> Any:

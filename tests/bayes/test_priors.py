@@ -11,12 +11,6 @@ import jaxem
 from jaxem.bayes import GaussianPrior, fraley_raftery, priors, richardson_green, weak
 
 
-@pytest.fixture(scope="module")
-def two(x):
-    resp = np.eye(2)[(x[:, 1] > 67).astype(int)]
-    return jaxem.fit(x, "VVV", 2, start=resp)
-
-
 def test_richardson_green_of_the_galaxies_is_as_published():
     """R = 25.107 and ξ = 21.7255 (Richardson & Green 1997, sec. 4): β ~ Γ(0.2, 10/R²), σ⁻² ~ Γ(2, β)."""
     velocities = jaxem.datasets.load("galaxies").to_numpy()
