@@ -171,23 +171,37 @@ class Fit(criteria.Scored):
             family, components = self._components()
             return np.asarray(family.sample(key, components, labels), dtype=np.float64).T
 
-    def standard_errors(self, data: Any, kind: str = "observed", *, weights: Any = None, level: float = 0.95) -> StandardErrors:
+    def standard_errors(
+        self,
+        data: Any,
+        kind: str = "observed",
+        *,
+        weights: Any = None,
+        level: float = 0.95,
+        num_replicates: int = 999,
+        seed: Any = 0,
+    ) -> StandardErrors:
         """Standard errors and confidence intervals of the parameters.
 
         Args:
             data: The rows of the fit (a fit holds no data).
             kind: "observed": inverse of minus the exact Hessian of the log-likelihood at the maximum (automatic differentiation),
                 taken to weights, means, covariances and correlations by the delta method. "sandwich": the same between the outer
-                products of the rows' scores, right even where the model is not.
+                products of the rows' scores, right even where the model is not. "bootstrap", "weighted-bootstrap" (exponential weights:
+                no row is lost), "parametric-bootstrap" (samples from the fit), "jackknife": refits from the fit itself, all at once,
+                their components brought into the fit's order by the best matching of responsibilities.
             weights: Row weights (n,), if the fit had some; they count as repeated rows.
             level: Coverage of the intervals.
+            num_replicates: Refits, for the bootstrap kinds.
+            seed: An int or a JAX key, for the bootstrap kinds.
         Returns:
             A `StandardErrors`: `.params` (a tree like `Fit.params`), `.table`, `.covariance`, `.intervals(level)`.
         Raises:
             ValueError: for bad values, or data of other columns.
-            RuntimeError: if the information matrix is singular, with the reason.
+            RuntimeError: if the information matrix is singular, or fewer than two refits are usable, with the reason.
         References:
-            McLachlan & Peel 2000, Finite Mixture Models, sec. 2.15; the sandwich: White 1982, Econometrica 50.
+            McLachlan & Peel 2000, Finite Mixture Models, sec. 2.15 and 2.16; the sandwich: White 1982, Econometrica 50; weighted
+            likelihood: O'Hagan, Murphy, Scrucca & Gormley 2019, Computational Statistics 34.
 
         Example:
             >>> import jaxem
@@ -198,7 +212,7 @@ class Fit(criteria.Scored):
         """
         from .standard_errors import standard_errors
 
-        return standard_errors(self, data, kind, weights=weights, level=level)
+        return standard_errors(self, data, kind, weights=weights, level=level, num_replicates=num_replicates, seed=seed)
 
     def posterior(
         self,

@@ -1,0 +1,94 @@
+"""Ways to make new data sets of one: row weights or rows, each from a stream of random numbers of its own. Imports layers 0 to 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from .models.mixture import MixtureParams
+
+
+Own = Callable[[int], np.ndarray]
+
+
+def stream(seed: tuple[int, ...], number: int) -> np.random.Generator:
+    """The random numbers of one data set and of no other."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 0, 0)))
+
+
+def num_draws(weight: np.ndarray) -> int:
+    """Rows that a sample of the same size has: whole weights count repeated rows, others do not."""
+    return int(weight.sum() if _whole(weight) else np.count_nonzero(weight))
+
+
+def bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
+    """Weights of bootstrap samples (Efron 1979): rows drawn with replacement, as many as there are.
+
+    Where all weights are whole, they count repeated rows, and the draws are among those; else rows are drawn with their weights.
+    """
+    if _whole(weight):
+        return lambda number: stream(seed, number).multinomial(num_draws(weight), weight / weight.sum()).astype(float)
+    seen = np.flatnonzero(weight > 0)
+
+    def draw(number: int) -> np.ndarray:
+        times = np.bincount(stream(seed, number).choice(seen, len(seen)), minlength=len(weight))
+        return weight * times
+
+    return draw
+
+
+def weighted_bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
+    """Weights of the Bayesian bootstrap (Rubin 1981): exponential, scaled to the same total; no row is ever lost."""
+    shape = weight if _whole(weight) else (weight > 0).astype(float)
+
+    def draw(number: int) -> np.ndarray:
+        random = stream(seed, number).standard_gamma(shape) * np.where(shape > 0, weight / np.where(shape > 0, shape, 1), 0)
+        return random * (weight.sum() / random.sum())
+
+    return draw
+
+
+def jackknife(weight: np.ndarray) -> Own:
+    """Weights without one row each, for the rows that have any."""
+    seen = np.flatnonzero(weight > 0)
+
+    def leave_out(number: int) -> np.ndarray:
+        rest = weight.copy()
+        rest[seen[number]] = 0.0
+        return rest
+
+    return leave_out
+
+
+def folds(weight: np.ndarray, num_folds: int, seed: tuple[int, ...]) -> np.ndarray:
+    """The fold of every row, shape (n,): equal numbers of rows of positive weight, drawn at random."""
+    fold = np.zeros(len(weight), int)
+    seen = np.flatnonzero(weight > 0)
+    fold[stream(seed, 0).permutation(seen)] = np.arange(len(seen)) % num_folds
+    return fold
+
+
+def simulate(family: Any, params: MixtureParams, num_rows: int, seed: tuple[int, ...]) -> Own:
+    """Rows (d, n) drawn from a mixture, in the units of its params. Call within float64."""
+    share = np.exp(params.log_weights)
+    share = share / share.sum()
+
+    def draw(number: int) -> np.ndarray:
+        rng = stream(seed, number)
+        labels = rng.choice(len(share), num_rows, p=share)
+        key = jax.random.key(int(rng.integers(2**31)))
+        return np.asarray(_sample(family, key, params.components, labels), float)
+
+    return draw
+
+
+@jax.jit
+def _sample(family: Any, key: Any, components: Any, labels: Any) -> Any:
+    return family.sample(key, components, labels)
+
+
+def _whole(weight: np.ndarray) -> bool:
+    return bool((weight == np.round(weight)).all())
