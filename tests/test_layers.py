@@ -25,7 +25,10 @@ LAYERS = {
     0: ["_pytree _typing _status _linalg _precision _storage _version"],
     1: ["protocol em reduce accelerate quasi_newton families"],
     2: ["models"],
-    3: ["init lanes cell search tabular criteria trust result problem fitting saving convert resampling replicates information standard_errors"],
+    3: [
+        "init lanes cell search tabular criteria trust result problem fitting saving convert"
+        " resampling replicates information standard_errors"
+    ],
     4: ["selection"],
     5: ["datasets", "plot", "report", "bayes", "sklearn"],
     6: ["cli __main__ _terminal _process io"],
