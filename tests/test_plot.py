@@ -77,7 +77,7 @@ class TestClusters:
         ellipses = [patch for patch in ax.patches if isinstance(patch, Ellipse)]
         assert len(ellipses) == 2 * fitted.num_components
         for number, ellipse in enumerate(ellipses):
-            k, region = number // 2, plot.REGIONS[number % 2]
+            k, region = number // 2, (0.5, 0.95)[number % 2]
             t = np.linspace(0, 2 * math.pi, 7)
             axes = np.stack([ellipse.width / 2 * np.cos(t), ellipse.height / 2 * np.sin(t)])
             turn = math.radians(ellipse.angle)
@@ -107,7 +107,7 @@ class TestClusters:
             plot.clusters(fit, wide, columns=("noise",))
 
     def test_large_data_are_thinned(self, fitted, faithful, monkeypatch):
-        monkeypatch.setattr(plot, "MOST_POINTS", 100)
+        monkeypatch.setattr(plot._style, "MOST_POINTS", 100)
         ax = plot.clusters(fitted, faithful)
         assert sum(len(points.get_offsets()) for points in ax.collections) == 100
 
@@ -143,3 +143,56 @@ class TestRestarts:
     def test_a_cell_that_was_not_asked_for(self, selection):
         with pytest.raises(KeyError, match="no fit for"):
             plot.restarts(selection, "EEE", 9)
+
+
+class TestFits:
+    def test_contours_hold_what_they_say(self, fitted):
+        ax = plot.density(fitted)
+        levels = ax.collections[1].levels
+        drawn = np.exp(fitted.log_prob(fitted.sample(20_000, seed=1)))
+        inside = [(drawn > level).mean() for level in levels]
+        np.testing.assert_allclose(inside, [0.95, 0.75, 0.5, 0.25], atol=0.02)
+
+    def test_density_is_for_gaussians_of_several_columns(self, counts):
+        with pytest.raises(ValueError, match="Gaussian fits of two columns or more; this one is poisson in 1"):
+            plot.density(counts)
+
+    def test_doubtful_rows_have_rims(self, fitted, faithful):
+        ax = plot.uncertainty(fitted, faithful)
+        doubtful = int((fitted.predict_proba(faithful).max(axis=1) < 0.9).sum())
+        assert sum(len(marks.get_offsets()) for marks in ax.collections[1::2]) == doubtful
+        assert f"black rims: {doubtful} of 272" in ax.get_legend().get_title().get_text()
+
+    def test_heat_map_has_every_row_once(self, fitted, faithful):
+        image = np.asarray(plot.responsibilities(fitted, faithful).images[0].get_array())
+        assert image.shape == (3, 272)
+        np.testing.assert_allclose(image.sum(axis=0), 1)
+        assert (np.diff(image.argmax(axis=0)) >= 0).all()
+
+    def test_traces_end_at_the_fit(self, selection):
+        ax = plot.traces(selection)
+        assert len(ax.lines) == 5
+        assert all((np.diff(line.get_ydata()) <= 1e-9).all() for line in ax.lines)
+        assert len(plot.traces(selection.best).lines) == len(plot.traces([selection.best]).lines) == 1
+
+    def test_profile_is_in_units_of_the_data(self, fitted, faithful):
+        errors = fitted.standard_errors(faithful)
+        ax = plot.profile(fitted, errors)
+        for k in range(3):
+            expected = (fitted.params.means[k] - faithful.mean()) / faithful.std(ddof=0)
+            np.testing.assert_allclose(ax.containers[k][0].get_ydata(), expected, atol=1e-3)
+        assert "95 % intervals" in ax.get_legend().get_title().get_text()
+        assert "spread within" in plot.profile(fitted).get_legend().get_title().get_text()
+
+    def test_pairs_are_all_there(self, fitted, faithful):
+        grid = plot.pairs(fitted, faithful)
+        assert grid.shape == (2, 2)
+        assert (grid[1, 0].get_xlabel(), grid[1, 0].get_ylabel()) == ("eruptions", "waiting")
+        assert plot.pairs(fitted, faithful, ("waiting",)).shape == (1, 1)
+
+    def test_tree_joins_what_is_merged(self):
+        ax = plot.merging_tree([[0, 2, 4.0], [1, 3, 1.0]])
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "1", "3"]
+        assert [text.get_text() for text in ax.texts] == ["4", "1"]
+        with pytest.raises(ValueError, match="each number once"):
+            plot.merging_tree([[0, 0, 1.0]])

@@ -1,0 +1,28 @@
+"""Pictures of selections and fits. Each function takes an `Axes`, or makes one, draws on it and returns it; none shows it.
+
+Colours are those of Okabe & Ito (2008), which the colour-blind can tell apart, and markers differ as well. Without `ax` a
+figure of its own is made, outside pyplot: nothing global changes, no display is needed. Imports NumPy; matplotlib in functions.
+"""
+
+from ._clusters import clusters, density, pairs
+from ._profile import merging_tree, profile
+from ._rows import responsibilities, uncertainty
+from ._selection import criteria, restarts, traces
+from ._style import COLOURS, MARKERS, separation
+
+
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "clusters",
+    "criteria",
+    "density",
+    "merging_tree",
+    "pairs",
+    "profile",
+    "responsibilities",
+    "restarts",
+    "separation",
+    "traces",
+    "uncertainty",
+]

@@ -1,0 +1,190 @@
+"""Pictures of a fit with its rows: clusters, pairs of columns, densities."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._style import GREY, PALE, axes, colour, dark, figure, legend_above, marker, number, separation, share, shown, two_columns
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..result import Fit
+
+MOST_BARS = 80
+MOST_PAIRS = 5
+REGIONS = (0.5, 0.95)
+CONTOURS = (0.95, 0.75, 0.5, 0.25)
+
+
+def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, str] | None = None) -> Axes:
+    """Draw the rows in the colours of their clusters, and the components themselves.
+
+    Two columns or more: the two that set the clusters apart most, with the regions that hold 50 % and 95 % of each Gaussian
+    component. Counts are spread a little, so that equal rows do not hide each other, and bars show a rate and its standard
+    deviation. One column: a histogram, and the density of each component weighted by its share.
+
+    Args:
+        fit: A fitted mixture.
+        data: The rows, as given to `jaxem.fit`.
+        ax: Where to draw; a new figure without it.
+        columns: Names of the two columns to show.
+    Raises:
+        ValueError: for a column that the fit does not have.
+    """
+    ax, rows = axes(ax), shown(fit.rows(data))
+    title = f"{fit.family}, K = {fit.num_components}"
+    if len(fit.columns) == 1:
+        _one_column(fit, rows[:, 0], ax)
+        legend_above(ax, title=title)
+        return ax
+    pair = two_columns(fit, columns)
+    counts = hasattr(fit.params, "rates")
+    points, labels = rows[:, pair], fit.predict(rows)
+    if counts:
+        points = points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape)
+    crowded = len(rows) > 1000
+    look: dict[str, Any] = {"s": 6 if crowded else 22, "alpha": 0.4 if crowded else 0.7, "linewidths": 0, "rasterized": crowded}
+    for k in range(fit.num_components):
+        ax.scatter(*points[labels == k].T, color=colour(k), marker=marker(k), label=share(fit, k), **look)
+        (rates if counts else regions)(fit, k, pair, ax)
+    ax.set(xlabel=fit.columns[pair[0]], ylabel=fit.columns[pair[1]])
+    drawn = "bars: rate ± its standard deviation" if counts else "ellipses: 50 % and 95 % of each cluster"
+    legend = legend_above(ax, title=f"{title}; {drawn}", markerscale=3 if crowded else 1.2)
+    for handle in filter(None, legend.legend_handles):
+        handle.set_alpha(1)
+    return ax
+
+
+def regions(fit: Fit, k: int, pair: list[int], ax: Axes) -> None:
+    """The regions of highest density of one Gaussian component in two columns: {x: (x-m)' S^-1 (x-m) <= -2 log(1-p)}."""
+    from matplotlib.patches import Ellipse
+
+    centre, covariance = fit.params.means[k, pair], fit.params.covariances[k][np.ix_(pair, pair)]
+    values, vectors = np.linalg.eigh(covariance)
+    angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
+    for region, style in zip(REGIONS, ("-", "--"), strict=True):
+        minor, major = 2 * np.sqrt(np.maximum(values, 0) * -2 * math.log(1 - region))
+        ax.add_patch(
+            Ellipse(tuple(centre), major, minor, angle=angle, fill=False, edgecolor=dark(k), linewidth=1.3, linestyle=style)
+        )
+    number(ax, centre, k)
+    ax.autoscale_view()
+
+
+def rates(fit: Fit, k: int, pair: list[int], ax: Axes) -> None:
+    centre = fit.params.rates[k, pair]
+    bars = np.sqrt(centre)
+    ax.errorbar(*centre, xerr=bars[0], yerr=bars[1], color=dark(k), linewidth=1.8, capsize=4, zorder=4)
+    number(ax, centre, k)
+
+
+def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
+    """A histogram with the densities (for counts: the probabilities) of the components, weighted, and their sum."""
+    if hasattr(fit.params, "rates"):
+        step = max(1, math.ceil(np.ptp(x) / MOST_BARS))
+        edges = np.arange(x.min() - 0.5, x.max() + step, step)
+        grid = np.unique(np.linspace(x.min(), x.max(), 512).round())
+    else:
+        bins = int(np.clip(len(np.histogram_bin_edges(x, "fd")) - 1, 10, MOST_BARS))
+        edges = np.linspace(x.min(), x.max(), bins + 1)
+        margin = 0.05 * np.ptp(x)
+        grid = np.linspace(x.min() - margin, x.max() + margin, 512)
+    ax.hist(x, edges, density=True, color=PALE, edgecolor="white", linewidth=0.5)
+    densities = fit.predict_proba(grid) * np.exp(fit.log_prob(grid))[:, None]
+    if fit.num_components > 1:
+        ax.plot(grid, densities.sum(1), color="black", linewidth=3, alpha=0.3, label="all")
+    for k, own in enumerate(densities.T):
+        ax.plot(grid, own, color=colour(k), linewidth=1.6, label=share(fit, k))
+        number(ax, np.array([grid[own.argmax()], own.max()]), k)
+    ax.margins(y=0.08)
+    ax.set(xlabel=fit.columns[0], ylabel="probability" if hasattr(fit.params, "rates") else "density", ylim=(0, None))
+
+
+def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.ndarray:
+    """Draw every pair of columns as `clusters` does, on one figure, and each column by itself on the diagonal.
+
+    Args:
+        fit: A fitted mixture.
+        data: The rows, as given to `jaxem.fit`.
+        columns: Names of the columns; without them the five that set the clusters apart most.
+    Returns:
+        The axes, shape (d, d).
+    Raises:
+        ValueError: for a column that the fit does not have.
+    """
+    names = (
+        tuple(fit.columns[j] for j in np.sort(separation(fit).argsort()[::-1][:MOST_PAIRS]))
+        if columns is None
+        else tuple(columns)
+    )
+    places = [two_columns(fit, (name, name))[0] for name in names]
+    rows = shown(fit.rows(data))
+    labels = fit.predict(rows)
+    size = max(6.0, 1.9 * len(names))
+    grid = figure((size, size)).subplots(len(names), len(names), squeeze=False, sharex="col")
+    for i, j in np.ndindex(grid.shape):
+        ax = grid[i, j]
+        ax.spines[["top", "right"]].set_visible(False)
+        if i == j:
+            _marginal(fit, rows[:, places[j]], labels, ax)
+        else:
+            clusters(fit, rows, ax, (names[j], names[i]))
+            ax.get_legend().remove()
+        ax.set(xlabel=names[j] if i == len(names) - 1 else "", ylabel=names[i] if j == 0 else "")
+        ax.tick_params(labelsize=8)
+    return grid
+
+
+def _marginal(fit: Fit, x: np.ndarray, labels: np.ndarray, ax: Axes) -> None:
+    """A histogram of one column, in the colours of the clusters."""
+    parts = [x[labels == k] for k in range(fit.num_components)]
+    ax.hist(parts, 24, stacked=True, color=[colour(k) for k in range(fit.num_components)], edgecolor="white", linewidth=0.4)
+    ax.set_yticks([])
+
+
+def density(fit: Fit, data: Any = None, ax: Axes | None = None, columns: tuple[str, str] | None = None) -> Axes:
+    """Draw the density of the whole mixture in two columns: the regions that hold 25, 50, 75 and 95 % of it.
+
+    Args:
+        fit: A Gaussian fit of two columns or more; the others are integrated out.
+        data: The rows, to be drawn as well.
+        ax: Where to draw; a new figure without it.
+        columns: Names of the two columns; without them those that set the clusters apart most.
+    Raises:
+        ValueError: if the fit is not Gaussian, has one column, or has not the columns named.
+    """
+    if not hasattr(fit.params, "covariances") or len(fit.columns) < 2:
+        raise ValueError(f"density draws Gaussian fits of two columns or more; this one is {fit.family} in {len(fit.columns)}")
+    ax, pair = axes(ax), two_columns(fit, columns)
+    means, covariances = fit.params.means[:, pair], fit.params.covariances[:, pair][:, :, pair]
+    spread = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    low, high = (means - 3.2 * spread).min(0), (means + 3.2 * spread).max(0)
+    x, y = (np.linspace(low[j], high[j], 160) for j in range(2))
+    height = _mixture_density(fit.params.weights, means, covariances, np.stack(np.meshgrid(x, y), axis=-1))
+    drawn = fit.sample(20_000)[:, pair]
+    levels = np.quantile(_mixture_density(fit.params.weights, means, covariances, drawn), 1 - np.array(CONTOURS))
+    if data is not None:
+        ax.scatter(*shown(fit.rows(data))[:, pair].T, s=8, color=GREY, alpha=0.5, linewidths=0)
+    ax.contourf(x, y, height, [*levels, height.max() * 1.01], cmap="Blues", alpha=0.55)
+    lines = ax.contour(x, y, height, levels, colors="#08306B", linewidths=1.0)
+    ax.clabel(lines, fmt=dict(zip(lines.levels, (f"{100 * share:.0f} %" for share in CONTOURS), strict=True)), fontsize=9)
+    for k, mean in enumerate(means):
+        number(ax, mean, k)
+    ax.set(xlabel=fit.columns[pair[0]], ylabel=fit.columns[pair[1]])
+    ax.set_title(f"{fit.family}, K = {fit.num_components}: regions of highest density", fontsize=10)
+    return ax
+
+
+def _mixture_density(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The density of a mixture of Gaussians in two columns at points (..., 2)."""
+    total = np.zeros(points.shape[:-1])
+    for weight, mean, covariance in zip(weights, means, covariances, strict=True):
+        away = points - mean
+        distance = (away @ np.linalg.inv(covariance) * away).sum(-1)
+        total += weight * np.exp(-0.5 * distance) / (2 * math.pi * math.sqrt(np.linalg.det(covariance)))
+    return total

@@ -1,0 +1,106 @@
+"""What all pictures share: axes, colours, markers, legends, the choice of columns. Imports NumPy; matplotlib in functions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
+
+    from ..result import Fit
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+GREY = "#767676"
+PALE = "#D9D9D9"
+SIZE = (6.0, 4.5)  # inches; text keeps its size at 100 dpi, so that 600 pixels are enough
+MOST_POINTS = 20_000
+
+
+def figure(size: tuple[float, float] = SIZE) -> Any:
+    """A figure of its own, outside pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=size, dpi=100, layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def axes(ax: Axes | None) -> Axes:
+    """The axes given, or those of a new figure."""
+    if ax is not None:
+        return ax
+    made = figure().add_subplot()
+    made.spines[["top", "right"]].set_visible(False)
+    return made
+
+
+def colour(number: int) -> str:
+    """The colour of a cluster or family."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def marker(number: int) -> str:
+    """The marker of a cluster or family."""
+    return MARKERS[number % len(MARKERS)]
+
+
+def legend_above(ax: Axes, handles: list[Any] | None = None, **keywords: Any) -> Legend:
+    """A legend over the axes, where it hides nothing, in rows of five."""
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    rows = math.ceil(len(handles) / 5)
+    columns = math.ceil(len(handles) / max(rows, 1))
+    return ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False, **keywords)
+
+
+def shown(rows: np.ndarray) -> np.ndarray:
+    """The rows, or as many of them, drawn at random, as a picture can show."""
+    if len(rows) <= MOST_POINTS:
+        return rows
+    return rows[np.sort(np.random.default_rng(0).choice(len(rows), MOST_POINTS, replace=False))]
+
+
+def separation(fit: Fit) -> np.ndarray:
+    """How far each column sets the clusters apart: the variance between clusters over that within, shape (d,)."""
+    weights, params = fit.params.weights[:, None], fit.params
+    gaussian = hasattr(params, "means")
+    centres = params.means if gaussian else params.rates
+    within = np.diagonal(params.covariances, axis1=-2, axis2=-1) if gaussian else params.rates
+    between = (weights * (centres - (weights * centres).sum(0)) ** 2).sum(0)
+    return between / np.maximum((weights * within).sum(0), np.finfo(float).tiny)
+
+
+def two_columns(fit: Fit, names: tuple[str, str] | None) -> list[int]:
+    """Numbers of the two columns named; of those that set the clusters apart most where none are."""
+    if names is None:
+        return sorted(separation(fit).argsort()[::-1][:2].tolist())
+    unknown = [name for name in names if name not in fit.columns]
+    if unknown or len(names) != 2:
+        wrong = f"there is no column {unknown[0]!r}" if unknown else f"got {len(names)}"
+        raise ValueError(f"columns must name two of {', '.join(fit.columns)}; {wrong}")
+    return [fit.columns.index(name) for name in names]
+
+
+def number(ax: Axes, place: np.ndarray, k: int) -> None:
+    """A cluster's number at a place."""
+    box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": dark(k), "linewidth": 1.2}
+    ax.text(place[0], place[1], str(k + 1), ha="center", va="center", fontsize=9, color=dark(k), bbox=box, zorder=6)
+
+
+def dark(k: int) -> tuple[float, float, float]:
+    """A cluster's colour, darkened to be read on its own points."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (0.7 * part for part in to_rgb(colour(k)))
+    return red, green, blue
+
+
+def share(fit: Fit, k: int) -> str:
+    """A cluster's number and its share, for legends."""
+    return f"{k + 1} ({100 * fit.params.weights[k]:.0f} %)"
