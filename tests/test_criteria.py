@@ -75,6 +75,8 @@ def test_singular_bic_is_bic_for_one_component_and_charges_less_beyond(selection
 
 def test_singular_bic_survives_large_numbers():
     assert np.isfinite(singular_bic([-1e5, -5e4, -4.9e4], [2, 5, 8], [1, 2, 3], 10**6)).all()
+    large = singular_bic([-3.04e7, -2.97e7, -2.9299e7], [44, 89, 134], [1, 2, 3], 2e6)
+    np.testing.assert_allclose(large, [6.08e7 + 638, 5.94e7 + 1291, 5.8598e7 + 1944], rtol=1e-7)
 
 
 def test_slope_of_noise_is_found(rng):

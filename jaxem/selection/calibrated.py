@@ -145,9 +145,10 @@ def _positive_root(log_before: np.ndarray, log_each: np.ndarray, own: float) -> 
     """log L of L² + (Σ Lᵢ − L'ⱼⱼ) L − Σ L'ᵢⱼ Lᵢ = 0, all given as logarithms."""
     if not len(log_before):
         return own
-    unit = max(own, log_before.max(), log_each.max())
+    log_c = np.logaddexp.reduce(log_before + log_each)
+    unit = max(own, log_before.max(), 0.5 * log_c)  # of the root's own size: one of the three terms is never lost to underflow
     b = np.exp(log_before - unit).sum() - np.exp(own - unit)
-    log_c = np.logaddexp.reduce(log_before + log_each) - 2 * unit
+    log_c -= 2 * unit
     root = np.sqrt(b * b + 4 * np.exp(log_c))
     return float(unit + (np.log((root - b) / 2) if b < 0 else log_c + np.log(2 / (root + b))))
 
