@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from . import diagnostics, hierarchical, relabel
     from .gaussian import GaussianPrior
     from .model import mixture_model
+    from .number import KComparison, compare_k
     from .poisson import PoissonPrior
     from .posterior import Posterior
     from .priors import fraley_raftery, richardson_green, weak
 
 __all__ = [
     "GaussianPrior",
+    "KComparison",
     "PoissonPrior",
     "Posterior",
+    "compare_k",
     "diagnostics",
     "fraley_raftery",
     "hierarchical",
@@ -32,8 +35,10 @@ __all__ = [
 
 _HOMES = {
     "GaussianPrior": "gaussian",
+    "KComparison": "number",
     "PoissonPrior": "poisson",
     "Posterior": "posterior",
+    "compare_k": "number",
     "fraley_raftery": "priors",
     "mixture_model": "model",
     "richardson_green": "priors",

@@ -105,10 +105,10 @@ class GaussianPrior:
         """
         ours, means = jax.random.split(key)
         own = unvech(stats.second, params.mean.shape[-1])
-        extra = 0.0
-        if self.shrinkage is not None:
-            off = params.mean - self.location
-            own, extra = own + self.shrinkage * off[:, :, None] * off[:, None, :], 1.0
+        extra = jnp.zeros_like(stats.count)
+        if self.shrinkage is not None:  # the mean tells about the covariance, unless it is about to be drawn from the prior
+            off, extra = params.mean - self.location, (stats.count > 0).astype(stats.count.dtype)
+            own = own + self.shrinkage * extra[:, None, None] * off[:, :, None] * off[:, None, :]
         whitener = self._draw_whitener(ours, stats.count, own, self._scale(hyper), extra)
         return GaussianParams(self._draw_means(means, params, stats, whitener), whitener)
 
@@ -175,7 +175,7 @@ class GaussianPrior:
         scale = jnp.asarray(self.scale)
         return jnp.mean(jnp.diagonal(scale)).reshape(1, 1) if self.shape == SPHERICAL else scale
 
-    def _draw_whitener(self, key: Any, count: Any, scatter: Any, scale: Any, extra: float) -> Float[Array, "k d d"]:
+    def _draw_whitener(self, key: Any, count: Any, scatter: Any, scale: Any, extra: Any) -> Float[Array, "k d d"]:
         """Whiteners given the components' scatter matrices (k, d, d) of `count` + `extra` rows about their means."""
         k, d = scatter.shape[:2]
         count = count + extra
