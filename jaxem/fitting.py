@@ -74,7 +74,7 @@ def fit(
     )
     k = tabular.count("num_components", num_components)
     table = tabular.read(data, weights)
-    family = family_names.resolve([family], _num_features(table, family))
+    family = family_names.resolve([family], num_features(table, family))
     if len(family) != 1:
         raise ValueError(
             f"fit takes one family, got {len(family)} ({', '.join(f.name for f in family)}); use select to compare them"
@@ -93,7 +93,7 @@ def fit(
     return result
 
 
-def _num_features(table: tabular.Table, family: Any) -> int:
+def num_features(table: tabular.Table, family: Any) -> int:
     """Columns that a family will see: constant ones are left out where the family is scaled."""
     counts = isinstance(family, str) and family.lower() == "poisson"
     if counts or not getattr(family, "standardise", True):

@@ -63,6 +63,20 @@ def jackknife(weight: np.ndarray) -> Own:
     return leave_out
 
 
+def subsample(weight: np.ndarray, fraction: float, seed: tuple[int, ...]) -> Own:
+    """Weights of a share of the rows each, drawn without replacement."""
+    seen = np.flatnonzero(weight > 0)
+    size = max(1, round(fraction * len(seen)))
+
+    def draw(number: int) -> np.ndarray:
+        kept = np.zeros(len(weight))
+        rows = stream(seed, number).choice(seen, size, replace=False)
+        kept[rows] = weight[rows]
+        return kept
+
+    return draw
+
+
 def folds(weight: np.ndarray, num_folds: int, seed: tuple[int, ...]) -> np.ndarray:
     """The fold of every row, shape (n,): equal numbers of rows of positive weight, drawn at random."""
     fold = np.zeros(len(weight), int)

@@ -20,10 +20,13 @@ from ..result import Fit
 from ..search import Report
 from . import report as sentences
 from .calibrated import calibrate
+from .merging import MergeTree, merge
 
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .resampled import CrossValidation, Stability
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -106,6 +109,70 @@ class Selection:
         best = self.best
         value = getattr(best, self.criterion)
         return f"Selection(best={best.family!r}, num_components={best.num_components}, {self.criterion}={value:.4f})"
+
+    def cross_validate(
+        self, data: Any, folds: int = 10, *, weights: Any = None, num_restarts: int = 5, seed: Any = 0
+    ) -> CrossValidation:
+        """Score every cell by the log-density of rows it was not fitted to.
+
+        Each fold is a lane with weight 0 for the rows it leaves out; EM begins at the fit to all rows and at random starts.
+
+        Args:
+            data: The rows of the selection (it holds no data).
+            folds: Into how many parts of equal size the rows are cut, at random.
+            weights: Row weights (n,), if the selection had some.
+            num_restarts: Random starts for each cell and fold.
+            seed: An int or a JAX key.
+        Returns:
+            A `CrossValidation`: `.table`, `.best` and `.one_standard_error`.
+        Raises:
+            ValueError: for bad values.
+            RuntimeError: if no cell has a fit in every fold.
+        References:
+            Smyth 2000, Statistics and Computing 10; the one-standard-error rule: Breiman et al. 1984, CART, sec. 3.4.3.
+        """
+        from .resampled import cross_validate
+
+        return cross_validate(self, data, folds, weights, num_restarts, seed)
+
+    def stability(
+        self,
+        data: Any,
+        num_resamples: int = 200,
+        *,
+        weights: Any = None,
+        num_restarts: int = 2,
+        fraction: float = 0.8,
+        seed: Any = 0,
+    ) -> Stability:
+        """Make the whole choice again on parts of the rows.
+
+        Parts are drawn without replacement: repeated rows, as a bootstrap has them, look like clusters and raise K.
+
+        Args:
+            data: The rows of the selection (it holds no data).
+            num_resamples: How many parts.
+            weights: Row weights (n,), if the selection had some.
+            num_restarts: Random starts for each cell and part, beside the fit to all rows.
+            fraction: Share of the rows in each part.
+            seed: An int or a JAX key.
+        Returns:
+            A `Stability`: `.table` (how often each cell wins), `.agreement` (adjusted Rand index with the choice) and
+            `.coclustering()`.
+        Raises:
+            ValueError: for bad values.
+            RuntimeError: if some part has no usable fit.
+        References:
+            Ben-Hur, Elisseeff & Guyon 2002, Pacific Symposium on Biocomputing 7; co-clustering: Monti, Tamayo, Mesirov & Golub
+            2003, Machine Learning 52.
+        """
+        from .resampled import stability
+
+        return stability(self, data, num_resamples, weights, num_restarts, fraction, seed)
+
+    def merge(self, data: Any, *, weights: Any = None) -> MergeTree:
+        """Join the choice's components into clusters, for their number need not be that of clusters; see `jaxem.selection.merge`."""
+        return merge(self.best, data, weights)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the criterion by number of components and family; see `jaxem.plot.criteria`."""

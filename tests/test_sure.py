@@ -1,0 +1,154 @@
+"""Am I sure? The bootstrap test, cross-validation, stability and merging, against loops of single fits and numbers made elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import jaxem
+from jaxem import resampling
+from jaxem.selection import bootstrap_lrt, merge
+from jaxem.selection.resampled import adjusted_rand
+
+
+@pytest.fixture(scope="module")
+def waiting(faithful):
+    return faithful["waiting"]
+
+
+@pytest.fixture(scope="module")
+def test_of_two(waiting):
+    return bootstrap_lrt(waiting, "E", 2, num_replicates=99)
+
+
+def test_one_normal_is_refused(waiting):
+    """mclust's statistic on the same data is 122.5735, and its p-value the least it can be (mclustBootstrapLRT, 499 replicates)."""
+    test = bootstrap_lrt(waiting, "E", 1, num_replicates=49)
+    assert test.statistic == pytest.approx(122.5735, abs=5e-3)
+    assert test.p_value == 1 / 50
+    assert len(test.replicates) + test.num_failed == 49
+
+
+def test_two_normals_are_enough(test_of_two):
+    """mclust says 0.796 with a statistic below 0, which a maximum cannot give; a larger statistic has a smaller p-value."""
+    assert 0 <= test_of_two.statistic < 5
+    assert 0.4 < test_of_two.p_value < 0.9
+    assert test_of_two.p_value == (np.sum(test_of_two.replicates >= test_of_two.statistic) + 1) / (
+        len(test_of_two.replicates) + 1
+    )
+    assert (test_of_two.replicates > -0.01).all()
+
+
+def test_an_early_stop_is_a_prefix_of_the_whole(waiting, test_of_two):
+    """Besag and Clifford: sampling ends at the tenth replicate that reaches the statistic."""
+    early = bootstrap_lrt(waiting, "E", 2, num_replicates=199, stop_after=10)
+    n = len(early.replicates)
+    np.testing.assert_allclose(early.replicates, test_of_two.replicates[:n], atol=1e-8)
+    assert early.stopped
+    assert early.p_value == 10 / n
+    assert np.sum(early.replicates >= early.statistic) == 10
+
+
+def test_weights_are_repeated_rows_in_the_test(waiting):
+    values, counts = np.unique(waiting.to_numpy(), return_counts=True)
+    whole = bootstrap_lrt(waiting, "E", 1, num_replicates=2)
+    assert bootstrap_lrt(values, "E", 1, num_replicates=2, weights=counts).statistic == pytest.approx(whole.statistic, abs=1e-3)
+
+
+def test_the_tests_arguments_are_checked(waiting):
+    with pytest.raises(ValueError, match="num_replicates must be at least 1"):
+        bootstrap_lrt(waiting, "E", 1, num_replicates=0)
+    with pytest.raises(ValueError, match="bootstrap_lrt takes one family"):
+        bootstrap_lrt(waiting, "gaussian", 1)
+    with pytest.raises(ValueError, match="distinct rows"):
+        bootstrap_lrt([1.0, 1.0, 2.0], "E", 2)
+
+
+def test_folds_are_single_fits(selection, faithful):
+    """Each fold's score is the held-out log-density of a fit to the other rows."""
+    validation = selection.cross_validate(faithful, folds=4, seed=5)
+    fold = resampling.folds(np.ones(len(faithful)), 4, (5,))
+    for number in (0, 3):
+        train, test = faithful[fold != number], faithful[fold == number]
+        alone = jaxem.fit(train, "VVV", 2, start=selection["VVV", 2].params).log_prob(test).mean()
+        assert validation.scores["VVV", 2][number] == pytest.approx(alone, abs=1e-4)
+    table = validation.table.set_index(["family", "num_components"])
+    assert table["log_likelihood"].idxmax() == validation.best
+    least = table.loc[validation.best, "log_likelihood"] - table.loc[validation.best, "standard_error"]
+    assert table.loc[validation.one_standard_error, "log_likelihood"] >= least
+    assert table.loc[validation.one_standard_error, "num_params"] <= table.loc[validation.best, "num_params"]
+
+
+def test_cross_validation_checks_its_folds(selection, faithful):
+    with pytest.raises(ValueError, match="folds must be at least 2"):
+        selection.cross_validate(faithful, folds=1)
+
+
+def test_stability_of_a_clear_choice(selection, faithful):
+    found = selection.stability(faithful, num_resamples=20)
+    assert found.chosen == ("EEE", 3)
+    assert found.share > 0.7
+    assert found.table["share"].sum() == pytest.approx(1)
+    assert found.table["share"].iloc[0] == found.share
+    assert found.agreement.shape == (20,)
+    together = found.coclustering()
+    np.testing.assert_array_equal(np.diag(together), 1)
+    np.testing.assert_array_equal(together, together.T)
+    assert f"{found.share:.0%} chose EEE with K = 3" in found.sentence()
+
+
+def test_all_rows_choose_what_the_selection_chose(selection, faithful):
+    """A resample of all rows is the data, whatever the criterion: refits, scores and labels agree with the selection's."""
+    for criterion in ("bic", "icl", "sbic"):
+        found = dataclasses.replace(selection, criterion=criterion).stability(faithful, num_resamples=1, fraction=1.0)
+        best = selection.best_by(criterion)
+        assert found.winners == ((best.family, best.num_components),)
+        assert found.agreement[0] == 1.0
+        np.testing.assert_array_equal(found.labels[0], best.predict(faithful))
+
+
+def test_the_rand_index_is_scikit_learns(rng):
+    from sklearn.metrics import adjusted_rand_score
+
+    a, b = rng.integers(0, 4, 200), rng.integers(0, 3, 200)
+    b = np.where(rng.random(200) < 0.5, a % 3, b)
+    assert adjusted_rand(a, b, np.ones(200)) == pytest.approx(adjusted_rand_score(a, b), rel=1e-12)
+    weight = rng.integers(1, 4, 200)
+    wanted = adjusted_rand_score(np.repeat(a, weight), np.repeat(b, weight))
+    assert adjusted_rand(a, b, weight) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_two_normals_in_one_place_are_one_cluster():
+    """A cross of two long Gaussians far from a round one: three components, two clusters."""
+    rng = np.random.default_rng(4)
+    long, wide = rng.normal(size=(300, 2)) * [6, 0.5], rng.normal(size=(300, 2)) * [0.5, 6]
+    x = np.concatenate([long, wide, rng.normal(20, 1, size=(300, 2))])
+    fit = jaxem.fit(x, "VVV", 3, num_restarts=5)
+    tree = jaxem.select(x, "VVV", 3, num_restarts=5).merge(x)
+    assert tree.elbow == 2
+    labels = tree.predict(x)
+    assert len(set(labels[:600])) == 1
+    assert adjusted_rand(labels, np.repeat([0, 1], [600, 300]), np.ones(900)) == 1.0
+    resp = fit.predict_proba(x)
+    assert tree.entropy[2] == pytest.approx(stats.entropy(resp, axis=1).sum(), rel=1e-3)
+    assert tree.entropy[0] == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(tree.predict_proba(x, 3), resp, atol=1e-3)
+    assert tree.table["num_clusters"].tolist() == [3, 2, 1]
+
+
+def test_merging_lowers_the_entropy_most(fitted, x):
+    """The first step, by trying every pair."""
+    tree = merge(fitted, x)
+    resp = fitted.predict_proba(x)
+    tried = {}
+    for a, b in [(0, 1), (0, 2), (1, 2)]:
+        other = ({0, 1, 2} - {a, b}).pop()
+        tried[a, b] = stats.entropy(np.stack([resp[:, a] + resp[:, b], resp[:, other]], axis=1), axis=1).sum()
+    best = min(tried, key=tried.get)
+    assert best in tree.partitions[2]
+    assert tree.entropy[1] == pytest.approx(tried[best], rel=1e-9)
+    with pytest.raises(ValueError, match="num_clusters must be at most the fit's 3 components, got 4"):
+        tree.predict(x, 4)
