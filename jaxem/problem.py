@@ -26,7 +26,6 @@ from .result import Fit, Params
 from .search import SCOUTS_KEPT, Batch, Effort, Report, Search
 
 
-STAGE_WITHOUT_MOVES = 50  # a longer first stage, where no moves will make good what it loses
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
 GIVEN = "given"
 COLLINEAR = 1e-15, 1e-5  # smallest eigenvalues of the correlation matrix between which full covariances see sphered data
@@ -127,31 +126,44 @@ class Problem:
             family.check(table.x, list(table.columns))
         self.total = float(table.weight.sum())
         self.centre, self.scale = np.zeros(table.x.shape[1]), np.eye(table.x.shape[1])
-        self.rows = table.x.T
         if self.scaled:
             self.centre, deviation = _moments(table.x, table.weight)
-            self.rows = ((table.x - self.centre) / deviation).T
             self.scale = np.diag(deviation)
             if all(getattr(family, "linear", False) for family in families) and nearly_collinear(table):
-                factor = np.linalg.cholesky(_correlation(table))
-                self.rows = np.linalg.solve(factor, self.rows)
-                self.scale = deviation[:, None] * factor
+                self.scale = deviation[:, None] * np.linalg.cholesky(_correlation(table))
         self.offset = -self.total * float(np.linalg.slogdet(self.scale)[1])
         self.distinct = table.num_distinct(max(components))
-        bound = [family.bind(self.rows, table.weight, self.scale, options.dtype) for family in families]
+        rows = self.rows
+        bound = [family.bind(rows, table.weight, self.scale, options.dtype) for family in families]
         self.cells = [Cell(family, k) for family in bound for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
-        self.engines = self._all_rows() if self.able else []
+        self.engines = self._all_rows(rows) if self.able else []
 
-    def _all_rows(self) -> list[Engine]:
+    @property
+    def rows(self) -> np.ndarray:
+        """All rows in internal units, shape (d, n): made anew each time, for the device holds them already."""
+        return self._internal(self.table.x)
+
+    def _internal(self, x: np.ndarray) -> np.ndarray:
+        """Rows (n, d) in internal units, shape (d, n)."""
+        if not self.scaled:
+            return x.T
+        deviation = np.diag(self.scale)
+        plain = np.array_equal(self.scale, np.diag(deviation))
+        rows = np.empty(x.shape[::-1])
+        for row, column, centre, unit in zip(rows, x.T, self.centre, deviation if plain else np.ones(len(rows)), strict=True):
+            np.subtract(column, centre, out=row)
+            row /= unit
+        return rows if plain else np.linalg.solve(self.scale, rows)
+
+    def _all_rows(self, rows: np.ndarray) -> list[Engine]:
         """The programs for all rows; after a search on a subsample, few lanes go on, from near their ends: L-BFGS at its best."""
-        options, shape = self.options, self.rows.shape
-        data = pad_data(self.rows, self.table.weight, options.dtype)
+        data = pad_data(rows, self.table.weight, self.options.dtype)
         if self.sample is None:
-            return self._engines(data, shape[1], self._num_lanes())
+            return self._engines(data, rows.shape[1], self._num_lanes())
         smooth = all(hasattr(cell.family, "complete") for cell in self.able)
-        return self._engines(data, shape[1], SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
+        return self._engines(data, rows.shape[1], SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
 
     def _engines(self, data: Data, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
         """The programs for some rows and about so many lanes a cell."""
@@ -166,23 +178,22 @@ class Problem:
         """Find the best optimum of every cell: on all rows or, where there are very many, on a subsample first."""
         if not self.able:
             return
-        rows, weight, options = self.rows, self.table.weight, self.options
-        sample = self.sample
+        weight, options, sample = self.table.weight, self.options, self.sample
         if sample is None:
-            self._search(self.able, self.engines, rows, weight, options.max_steps)
+            self._search(self.able, self.engines, self.rows, weight, options.max_steps)
             return
         for cell in self.able:
             cell.scout = Cell(cell.family, cell.num_components)
         scouts = [cell.scout for cell in self.able]
-        few, light = rows[:, sample], weight[sample]
+        few, light = self._internal(self.table.x[sample]), weight[sample]
         engines = self._engines(pad_data(few, light, options.dtype), len(sample), self._num_lanes())
         self._search(scouts, engines, few, light, min(SUBSAMPLE_STEPS, options.max_steps))
         effort = Effort(options.num_finalists, 0, options.max_steps)
-        Search(self.engines, rows, weight, effort, self.report).from_scouts(self.able)
+        Search(self.engines, few, weight, effort, self.report).from_scouts(self.able)
 
     def _subsample(self) -> np.ndarray | None:
         """Numbers of the rows to search on, or None for all."""
-        d = self.rows.shape[0]
+        d = self.table.x.shape[1]
         most = max(cell.num_components - 1 + cell.family.num_params(cell.num_components, d) for cell in self.able)
         size = max(SUBSAMPLE, 2 * most)
         seen = np.flatnonzero(self.table.weight > 0)
@@ -196,7 +207,7 @@ class Problem:
         if not self.scaled:  # distances between rows need comparable columns, though the family must see the data as they are
             centre, scale = _moments(rows.T, weight)
             unit = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
-        effort = Effort(options.num_finalists, TICKS if options.moves else STAGE_WITHOUT_MOVES, max_steps)
+        effort = Effort(options.num_finalists, TICKS, max_steps)
         search = Search(engines, rows, weight, effort, self.report)
         search.from_starts(cells, starts.Starts(unit, weight, options.seed), options.init, options.num_restarts)
         if options.moves:
@@ -278,11 +289,13 @@ class Problem:
         if families:
             engine, models = self.engines[0], [Mixture(family) for family in families.values()]
             if self.sample is None:
-                states = engine.begin(models, [lambda: np.ones((1, self.rows.shape[1]))] * len(models))
+                states = engine.begin(models, [lambda: np.ones((1, self.table.num_rows))] * len(models))
             else:
-                crude = [family.reference(1, len(self.rows), engine.dtype) for family in families.values()]
+                crude = [family.reference(1, len(self.scale), engine.dtype) for family in families.values()]
                 states = engine.begin_at(models, [MixtureParams(np.zeros(1, engine.dtype), point) for point in crude])
-            steps = self.options.max_steps if np.isnan(self.rows).any() else 2  # with all cells seen, one M-step is the answer
+            steps = (
+                self.options.max_steps if np.isnan(self.table.x).any() else 2
+            )  # with all cells seen, one M-step is the answer
             ends = engine.run(models, states, max_steps=steps)
             known |= dict(zip(families, ends.log_likelihood, strict=True))
         return {family: float(value) for family, value in known.items()}

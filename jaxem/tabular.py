@@ -35,9 +35,14 @@ class Table:
 
     def num_distinct(self, enough: int) -> int:
         """Distinct rows of positive weight, counted no further than `enough`."""
-        seen = self.x[self.weight > 0]
+        seen = self._seen()
         first = len(np.unique(seen[: 10 * enough], axis=0))
         return min(enough, first if first >= enough else len(np.unique(seen, axis=0)))
+
+    def _seen(self) -> np.ndarray:
+        """Rows of positive weight; no copy where that is all of them."""
+        seen = self.weight > 0
+        return self.x if seen.all() else self.x[seen]
 
     def without_constant_columns(self) -> Table:
         """The same table without columns that hold one value only, and with a warning for each.
@@ -45,7 +50,7 @@ class Table:
         Raises:
             ValueError: if no column is left.
         """
-        seen = self.x[self.weight > 0]
+        seen = self._seen()
         constant = (seen == seen[0]).all(0)
         if not constant.any():
             return self
