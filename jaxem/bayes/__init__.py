@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import diagnostics, hierarchical, relabel
+    from .compare import Comparison, compare_em_mcmc
     from .gaussian import GaussianPrior
     from .model import mixture_model
     from .number import KComparison, compare_k
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from .priors import fraley_raftery, richardson_green, weak
 
 __all__ = [
+    "Comparison",
     "GaussianPrior",
     "KComparison",
     "PoissonPrior",
     "Posterior",
+    "compare_em_mcmc",
     "compare_k",
     "diagnostics",
     "fraley_raftery",
@@ -34,10 +37,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Comparison": "compare",
     "GaussianPrior": "gaussian",
     "KComparison": "number",
     "PoissonPrior": "poisson",
     "Posterior": "posterior",
+    "compare_em_mcmc": "compare",
     "compare_k": "number",
     "fraley_raftery": "priors",
     "mixture_model": "model",

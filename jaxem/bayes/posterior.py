@@ -39,6 +39,7 @@ class Posterior:
         log_likelihood: Of every row at the draws kept for that, in nats, shape (chains, draws // thin, n).
         probabilities: p(component | row) at these draws, shape (chains, draws // thin, n, k), float32.
         thin: Every which draw is kept for the two.
+        responsibilities: The fit's own p(component | row), shape (n, k).
         starts: A data frame with one row a chain: where it began, the log-posterior of the peak there, that peak's share of the
             posterior by Laplace's estimate, and whether the chain is among the draws.
         relabelled: How components were named: "stephens", "ecr" or "pivot".
@@ -58,6 +59,7 @@ class Posterior:
     log_likelihood: np.ndarray
     probabilities: np.ndarray
     thin: int
+    responsibilities: np.ndarray
     starts: pd.DataFrame
     relabelled: str
     switched: float

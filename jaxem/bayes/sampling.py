@@ -85,6 +85,7 @@ def posterior(
         log_likelihood=log_likelihood[keep],
         probabilities=probabilities[keep],
         thin=thin,
+        responsibilities=fit.predict_proba(rows),
         starts=_start_table(start, keep),
         relabelled="",
         switched=0.0,
@@ -94,7 +95,7 @@ def posterior(
         seconds=seconds,
         notes=tuple(notes),
     )
-    return relabelled(raw, "stephens" if thin == 1 else "pivot", fit.predict_proba(rows))
+    return relabelled(raw, "stephens" if thin == 1 else "pivot")
 
 
 def _checked_rows(fit: Fit, data: Any) -> np.ndarray:
@@ -232,8 +233,8 @@ def _standard_errors(fit: Fit, data: Any) -> Any:
         return None
 
 
-def relabelled(post: Posterior, method: str, resp: np.ndarray | None = None) -> Posterior:
-    """A posterior with its components named by one of the methods; `resp` (n, k) are the fit's, for those that look at rows."""
+def relabelled(post: Posterior, method: str) -> Posterior:
+    """A posterior with its components named by one of the methods, and as in the fit."""
     if method not in relabel.METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, relabel.METHODS))}, got {method!r}")
     if method != "pivot" and post.thin > 1:
@@ -242,7 +243,7 @@ def relabelled(post: Posterior, method: str, resp: np.ndarray | None = None) -> 
         )
     chains, draws = post.draws["weights"].shape[:2]
     points, target = _points(post.draws), _points({name: a[None, None] for name, a in post.fit.params.asdict().items()})[0]
-    order = _order(post, method, resp, points, target)
+    order = _order(post, method, points, target)
     named = {name for name in post.draws if name in post.fit.params.asdict()}
     renamed = {
         name: relabel.apply(order, a.reshape(-1, *a.shape[2:])).reshape(a.shape) if name in named else a
@@ -259,15 +260,14 @@ def relabelled(post: Posterior, method: str, resp: np.ndarray | None = None) -> 
     )
 
 
-def _order(post: Posterior, method: str, resp: np.ndarray | None, points: np.ndarray, target: np.ndarray) -> np.ndarray:
+def _order(post: Posterior, method: str, points: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Permutations (s, k) of all draws."""
     if method == "pivot":
         return relabel.pivot(points, target)
     flat = post.probabilities.reshape(-1, *post.probabilities.shape[2:])
-    resp = np.asarray(flat.mean(0) if resp is None else resp)
     if method == "stephens":
-        return relabel.stephens(flat, resp)
-    return relabel.ecr(flat.argmax(-1), flat.shape[-1], resp.argmax(-1))
+        return relabel.stephens(flat, post.responsibilities)
+    return relabel.ecr(flat.argmax(-1), flat.shape[-1], post.responsibilities.argmax(-1))
 
 
 def _points(draws: dict[str, np.ndarray]) -> np.ndarray:

@@ -22,8 +22,7 @@ WEIGHTS = np.float64(1.5)
 MEAN = np.full(2, 0.5)
 
 PRIORS = {
-    "VVV learned scale": GaussianPrior(MEAN, None, A, SIX, None, FIVE, A, WEIGHTS, family="VVV"),
-    "EEE natural": GaussianPrior(MEAN, HALF, None, SIX, 2 * A, None, None, WEIGHTS, family="EEE"),
+    "EEE learned scale": GaussianPrior(MEAN, None, A, SIX, None, FIVE, A, WEIGHTS, family="EEE"),
     "VII learned scale": GaussianPrior(MEAN, HALF, None, SIX, None, FIVE, A, WEIGHTS, family="VII"),
     "poisson learned rate": PoissonPrior(np.array([2.0, 3.0]), None, np.full(2, 3.0), np.array([2.0, 1.0]), WEIGHTS),
 }

@@ -112,7 +112,7 @@ def test_methods_of_relabelling_agree_where_nothing_has_switched(by_gibbs):
 def test_result_holds_no_data(by_gibbs, faithful):
     for field in dataclasses.fields(by_gibbs):
         value = getattr(by_gibbs, field.name)
-        assert not (isinstance(value, np.ndarray) and value.shape == faithful.shape)
+        assert not (isinstance(value, np.ndarray) and value.shape == faithful.shape and np.ptp(value) > 1)
 
 
 def test_divergences_and_bad_mixing_lead_every_table(by_nuts):

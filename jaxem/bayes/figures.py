@@ -1,0 +1,190 @@
+"""Pictures of EM beside MCMC. Imports compare and NumPy; matplotlib in functions.
+
+Each takes a `Comparison` and an `Axes`, or makes one, draws on it and returns it. EM is
+always orange, MCMC blue, and their marks differ as well.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .compare import some_rows
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .compare import Comparison
+
+EM, MCMC, GREY = "#E69F00", "#0072B2", "#767676"
+DRAWS_SHOWN = 40
+GRID = 400
+
+
+def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Every parameter: EM's estimate ± 2 standard errors, and the posterior's mean and 95 % interval under it.
+
+    Each row is in its own units: posterior sds from the posterior mean, so that agreement looks the same everywhere.
+    """
+    table = comparison.table
+    ax = _axes(ax, (6.4, 1.2 + 0.36 * len(table)))
+    at = np.arange(len(table))[::-1]
+    centre, unit = table["mean"].to_numpy(), table["sd"].to_numpy()
+    reach = 2 * table["standard_error"].to_numpy() / unit
+    ax.errorbar(
+        (table["estimate"] - centre) / unit, at + 0.16, xerr=reach, fmt="s", color=EM, capsize=3, label="EM ± 2 standard errors"
+    )
+    ends = np.abs(np.stack([table["low"] - centre, table["high"] - centre]) / unit)
+    ax.errorbar(np.zeros(len(at)), at - 0.16, xerr=ends, fmt="o", color=MCMC, capsize=3, label="posterior, 95 %")
+    ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    ax.set_yticks(at, list(table.index))
+    ax.set(xlabel="posterior sds from the posterior mean", ylim=(-0.6, len(at) - 0.4))
+    _legend(ax)
+    return ax
+
+
+def log_likelihood(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """A histogram of the log-likelihood over draws, with EM's maximum as a line, and half the parameters below it as another."""
+    ax, fit = _axes(ax), comparison.fit
+    ax.hist(comparison.posterior.log_likelihood.sum(-1).ravel(), 40, color=MCMC, alpha=0.75, label="draws")
+    ax.axvline(fit.log_likelihood, color=EM, linewidth=2.2, label="maximum, by EM")
+    expected = fit.log_likelihood - fit.num_params / 2
+    ax.axvline(expected, color=EM, linewidth=1.6, linestyle="--", label="p/2 below it: a normal posterior's mean")
+    ax.set(xlabel="log-likelihood", ylabel="draws")
+    _legend(ax)
+    return ax
+
+
+def contours(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """The components by EM over those of some draws: 95 % regions in the two columns that set them apart most, or densities."""
+    from ..plot import separation
+
+    ax, fit = _axes(ax), comparison.fit
+    draws = _some_draws(comparison)
+    if len(fit.columns) == 1 or "rates" in draws:
+        column = int(separation(fit).argmax())
+        _densities(comparison, draws, column, ax)
+    else:
+        pair = sorted(separation(fit).argsort()[::-1][:2].tolist())
+        for one in range(len(draws["weights"])):
+            _ellipses({name: array[one] for name, array in draws.items()}, pair, ax, color=MCMC, alpha=0.18, linewidth=0.8)
+        _ellipses(fit.params.asdict(), pair, ax, color=EM, linewidth=2.2)
+        ax.plot([], [], color=MCMC, label="some draws")
+        ax.plot([], [], color=EM, linewidth=2.2, label="EM")
+        ax.set(xlabel=fit.columns[pair[0]], ylabel=fit.columns[pair[1]])
+        ax.autoscale_view()
+    _legend(ax)
+    return ax
+
+
+def coclustering(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """The probability that two rows belong together: by EM above the diagonal, by MCMC below it; rows in the order of EM's clusters."""
+    import dataclasses
+
+    ax, post = _axes(ax, (5.6, 5.0)), comparison.posterior
+    rows = some_rows(len(post.responsibilities))
+    em = post.responsibilities[rows]
+    order = np.lexsort((em.max(1), em.argmax(1)))
+    ours = dataclasses.replace(post, probabilities=post.probabilities[:, :, rows[order]]).coclustering()
+    both = np.where(np.tri(len(rows), dtype=bool), ours, em[order] @ em[order].T)
+    image = ax.imshow(both, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+    ax.plot([-0.5, len(rows) - 0.5], [-0.5, len(rows) - 0.5], color="white", linewidth=1)
+    ax.figure.colorbar(image, ax=ax, label="probability of belonging together")
+    ax.set(title="EM above the diagonal, MCMC below", xlabel="rows, by EM's clusters", xticks=[], yticks=[])
+    return ax
+
+
+def by_k(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Criteria by number of components, each as its distance from its own best; posterior probabilities of K on the right."""
+    from matplotlib.ticker import MaxNLocator
+
+    from ..plot import COLOURS, MARKERS
+
+    ax, table = _axes(ax), comparison.by_k
+    if "family" in table:
+        table = table[table["family"] == comparison.fit.family]
+    names = [name for name in ("bic", "aic", "icl", "elpd_loo") if name in table and np.isfinite(table[name]).any()]
+    for number, name in enumerate(names):
+        values = -2 * table[name] if name == "elpd_loo" else table[name]
+        label = "-2 elpd by LOO" if name == "elpd_loo" else name.upper()
+        ax.plot(table["num_components"], values - values.min(), color=COLOURS[number], marker=MARKERS[number], label=label)
+    ax.axvline(comparison.fit.num_components, color=GREY, linewidth=0.8, linestyle=":")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="number of components K", ylabel="above its lowest (lower is better)", yscale="symlog")
+    ax.set_ylim(bottom=-0.3)
+    if "posterior_k" in table:
+        right = ax.twinx()
+        right.bar(table["num_components"], table["posterior_k"], color=GREY, alpha=0.35, width=0.6)
+        right.set(ylabel="p(K | data), bars", ylim=(0, None))
+    _legend(ax)
+    return ax
+
+
+def _axes(ax: Axes | None, size: tuple[float, float] = (6.0, 4.5)) -> Axes:
+    if ax is not None:
+        return ax
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.add_subplot()
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _legend(ax: Axes) -> None:
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9)
+
+
+def _some_draws(comparison: Comparison) -> dict[str, np.ndarray]:
+    """A few draws, evenly spaced, as arrays (s, k, …)."""
+    draws = comparison.posterior.draws
+    total = draws["weights"].shape[0] * draws["weights"].shape[1]
+    kept = np.unique(np.linspace(0, total - 1, min(DRAWS_SHOWN, total)).round().astype(int))
+    return {name: a.reshape(total, *a.shape[2:])[kept] for name, a in draws.items() if name in comparison.fit.params.asdict()}
+
+
+def _ellipses(params: dict[str, np.ndarray], pair: list[int], ax: Axes, **look: Any) -> None:
+    """The regions that hold 95 % of each component."""
+    from matplotlib.patches import Ellipse
+
+    for mean, covariance in zip(params["means"], params["covariances"], strict=True):
+        values, vectors = np.linalg.eigh(covariance[np.ix_(pair, pair)])
+        minor, major = 2 * np.sqrt(np.maximum(values, 0) * -2 * math.log(0.05))
+        angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
+        ax.add_patch(Ellipse(tuple(mean[pair]), major, minor, angle=angle, fill=False, **look))
+
+
+def _densities(comparison: Comparison, draws: dict[str, np.ndarray], column: int, ax: Axes) -> None:
+    """One column's density by EM over those of some draws."""
+    params = comparison.fit.params.asdict()
+    centres = params.get("means", params.get("rates", np.empty(0)))[:, column]
+    sds = np.sqrt(params["covariances"][:, column, column] if "covariances" in params else centres)
+    low, high = (centres - 4 * sds).min(), (centres + 4 * sds).max()
+    counts = "rates" in params
+    grid = np.arange(max(0, int(low)), int(high) + 1) if counts else np.linspace(low, high, GRID)
+    for one in range(len(draws["weights"])):
+        label = "some draws" if one == 0 else None
+        ax.plot(
+            grid,
+            _density({name: a[one] for name, a in draws.items()}, column, grid),
+            color=MCMC,
+            alpha=0.2,
+            linewidth=0.8,
+            label=label,
+        )
+    ax.plot(grid, _density(params, column, grid), color=EM, linewidth=2.2, label="EM")
+    ax.set(xlabel=comparison.fit.columns[column], ylabel="probability" if counts else "density", ylim=(0, None))
+
+
+def _density(params: dict[str, np.ndarray], column: int, grid: np.ndarray) -> np.ndarray:
+    from scipy import stats
+
+    if "rates" in params:
+        return params["weights"] @ stats.poisson.pmf(grid, params["rates"][:, [column]])
+    sds = np.sqrt(params["covariances"][:, column, column])
+    return params["weights"] @ stats.norm.pdf(grid, params["means"][:, [column]], sds[:, None])
