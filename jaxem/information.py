@@ -8,6 +8,7 @@ gradient is zero at the maximum, what it says of the published numbers does not 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from . import protocol, tabular
 from ._precision import precision
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
+from .lanes import take
 from .models.mixture import Mixture, MixtureParams
 from .problem import Options, Problem
 from .reduce import chunked
@@ -127,8 +129,8 @@ class Local:
                 step = np.linalg.solve(here.information, here.gradient)
                 if here.gradient @ step < AT_MAXIMUM:
                     break
-                onward = jax.device_get(_params_at(self.model, params, (here.free + here.tangent @ step)[None]))
-                params = jax.tree.map(lambda leaf: leaf[0], onward)  # back on the surface at the next M-step
+                onward = jax.device_get(params_at(self.model, params, (here.free + here.tangent @ step)[None]))
+                params = take(onward, 0)  # back on the surface at the next M-step
         self.curvature, self.params = here, params
 
     def covariance(self, sandwich: bool = False) -> np.ndarray:
@@ -145,23 +147,37 @@ class Local:
         Returns:
             Shape (m, m).
         """
-        reach = STEP * np.array([1.0, -1.0, 0.5, -0.5])
-        points = self.curvature.free + (reach[:, None, None] * self.curvature.tangent.T).reshape(-1, len(self.curvature.free))
-        with precision(np.float64):
-            params = jax.device_get(_params_at(self.model, self.params, points))
         family, problem = self.model.family, self.problem
-        values = []
-        for point in range(len(points)):
-            here = jax.tree.map(lambda leaf: leaf[point], params)  # noqa: B023  # used at once
-            published = family.publish(here.components, problem.centre, problem.scale)
-            values.append(flatten({"weights": np.exp(here.log_weights), **published}))
-        up, down, half_up, half_down = np.reshape(values, (4, self.curvature.tangent.shape[1], -1))
-        slope = (4 * (half_up - half_down) / STEP - (up - down) / (2 * STEP)) / 3  # Richardson: the error is O(STEP⁴)
+
+        def published(points: Any) -> np.ndarray:
+            with precision(np.float64):
+                params = jax.device_get(params_at(self.model, self.params, points))
+            values = []
+            for point in range(len(points)):
+                here = take(params, point)
+                arrays = family.publish(here.components, problem.centre, problem.scale)
+                values.append(flatten({"weights": np.exp(here.log_weights), **arrays}))
+            return np.array(values)
+
+        slope = delta(self.curvature, published)
         return slope.T @ self.covariance(sandwich) @ slope
 
 
+def delta(point: Curvature, published: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """The derivative by the local coordinates of what is published, by central differences with an error of O(STEP⁴), shape (p, m).
+
+    Args:
+        point: Where.
+        published: From flat free coordinates (r, q) to numbers (r, m).
+    """
+    reach = STEP * np.array([1.0, -1.0, 0.5, -0.5])
+    points = point.free + (reach[:, None, None] * point.tangent.T).reshape(-1, len(point.free))
+    up, down, half_up, half_down = np.reshape(published(points), (4, point.tangent.shape[1], -1))
+    return (4 * (half_up - half_down) / STEP - (up - down) / (2 * STEP)) / 3  # Richardson
+
+
 @jax.jit
-def _params_at(model: Any, params: Any, points: Any) -> Any:
+def params_at(model: Any, params: Any, points: Any) -> Any:
     """Params at flat free coordinates, shape (m, q); `params` shows the shapes."""
     unravel = ravel_pytree(protocol.to_free(model, params))[1]
     return jax.vmap(lambda point: protocol.from_free(model, unravel(point)))(points)

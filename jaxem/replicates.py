@@ -193,8 +193,8 @@ class Replicates:
         for lane in order:
             if of_task[lane] != last:
                 last, chosen = of_task[lane], []
-            apart = all(abs(height[lane] - other) > DISTINCT for other in chosen)
-            if not chosen or (len(chosen) < self.num_finalists and sound[lane] and apart):
+            able = sound[lane] and np.isfinite(height[lane]) and len(chosen) < self.num_finalists
+            if not chosen or (able and all(abs(height[lane] - other) > DISTINCT for other in chosen)):
                 chosen.append(height[lane])
                 yield int(lane)
 

@@ -74,9 +74,9 @@ class StandardErrors:
         level = check_level(level)
         errors = np.sqrt(np.diag(self.covariance))
         if self.replicates is not None:
-            lower, upper = np.quantile(self.replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
+            lower, upper = np.quantile(self.replicates, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
         else:
-            lower, upper = _normal_intervals(self.labels, self.estimates, errors, level)
+            lower, upper = normal_intervals(self.labels, self.estimates, errors, level)
         frame = pd.DataFrame(list(self.labels), columns=["parameter", "component", "columns"])
         return frame.assign(estimate=self.estimates, standard_error=errors, lower=lower, upper=upper)
 
@@ -145,7 +145,7 @@ def unflatten(values: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Params:
     return Params(**out)
 
 
-def _normal_intervals(names: Any, estimates: np.ndarray, errors: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def normal_intervals(names: Any, estimates: np.ndarray, errors: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Normal intervals on the scales that `StandardErrors.intervals` names, shape (m,) each."""
     from scipy.special import ndtri
 

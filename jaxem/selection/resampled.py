@@ -182,7 +182,7 @@ def cross_validate(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Score(criteria.Scored):
+class Score(criteria.Scored):
     """What a criterion needs to know of one refit; fields as in `Fit`.
 
     Attributes:
@@ -301,7 +301,7 @@ def stability(
     return Stability((best.family, best.num_components), winners, agreement, np.array(labels, np.int32), failed)
 
 
-def _scores(room: _Room, key: Key, outcomes: list[Outcome], own: Any, selection: Selection) -> Iterator[tuple[int, _Score]]:
+def _scores(room: _Room, key: Key, outcomes: list[Outcome], own: Any, selection: Selection) -> Iterator[tuple[int, Score]]:
     """What the criteria need, for each resample with a usable refit."""
     usable = [(number, outcome) for number, outcome in enumerate(outcomes) if outcome.usable]
     needed = selection.criterion in NEED_ROWS and usable
@@ -309,7 +309,7 @@ def _scores(room: _Room, key: Key, outcomes: list[Outcome], own: Any, selection:
     for number, outcome in usable:
         weight = own(number)
         total = weight.sum()
-        score = _Score(outcome.log_likelihood + room.offset * total, selection.fits[key].num_params, total, key[1])
+        score = Score(outcome.log_likelihood + room.offset * total, selection.fits[key].num_params, total, key[1])
         if needed:
             joint = next(joints)
             resp = np.exp(joint - np.logaddexp.reduce(joint, axis=0))
