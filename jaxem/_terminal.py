@@ -222,18 +222,20 @@ def grid(columns: Sequence[Sequence[Text]], width: int, gap: int = 3) -> list[Te
 
 
 @contextlib.contextmanager
-def progress(show: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+def progress(show: bool) -> Iterator[Callable[[str, int, int, float], None] | None]:
     """A progress bar on stderr that vanishes when the work is done; None where it is not wanted or stderr is no terminal."""
     if not show or not sys.stderr.isatty():
         yield None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<30}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    words = TextColumn("{task.description:<30}"), TextColumn("{task.fields[lowest]}")
+    columns = (words[0], BarColumn(), MofNCompleteColumn(), TextColumn("runs"), words[1], TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("compiling", total=None)
+        task = bar.add_task("compiling", total=None, lowest="")
 
-        def tell(phase: str, done: int, total: int) -> None:
-            bar.update(task, description=phase, completed=done, total=total)
+        def tell(phase: str, done: int, total: int, lowest_bic: float) -> None:
+            lowest = f"best BIC {lowest_bic:.1f}" if math.isfinite(lowest_bic) else ""
+            bar.update(task, description=phase, completed=done, total=total, lowest=lowest)
 
         yield tell

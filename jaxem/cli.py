@@ -6,10 +6,12 @@ sentence on stderr; the environment variable JAXEM_TRACEBACK asks for the traceb
 
 from __future__ import annotations
 
-import csv
+import dataclasses
+import json
 import os
 import sys
-import time
+import textwrap
+from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from . import _process, io
+from ._answer import Output, Tables, answer, listed, numbers
 from ._version import __version__
 
 
@@ -40,13 +43,36 @@ app = typer.Typer(
     ),
 )
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="A table as CSV or TSV, header or not; - is standard input.")]
+
+def _names(known: str) -> Callable[[str], list[str]]:
+    """What a shell completes a word with: names from a module, which is imported only then."""
+
+    def complete(incomplete: str) -> list[str]:
+        import importlib
+
+        module, name = known.split(":")
+        found = getattr(importlib.import_module(f".{module}", __package__), name)
+        before, comma, last = incomplete.rpartition(",")
+        words: list[str] = list(found() if callable(found) else found)  # type: ignore[arg-type]
+        return [before + comma + word for word in words if word.startswith(last)]
+
+    return complete
+
+
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", help="A table: CSV, TSV, Parquet, Feather, NPY, NPZ or h5ad, gzipped or not; - is standard input."
+    ),
+]
+Array = Annotated[str | None, typer.Option(metavar="NAME", help="Which array of an NPZ or h5ad file, such as X_pca.")]
 Columns = Annotated[str | None, typer.Option(metavar="A,B", help="The columns to use, by name; all without it.")]
 Weights = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of row weights; 2 is a row seen twice.")]
 Restarts = Annotated[int, typer.Option(metavar="N", min=1, help="Independent starts for each family and K.")]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same answer.")]
 Moves = Annotated[bool, typer.Option("--moves/--no-moves", help="Improve on the starts by splitting and merging.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder for the model, every run and the pictures.")]
+Report = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where to write a report with pictures, as one page.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the choice in a line; no report, no progress bar.")]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep compiled programs for the next time.")]
@@ -68,7 +94,7 @@ def top(context: typer.Context, version: Annotated[bool, typer.Option("--version
     epilog=_examples(
         "jaxem select table.csv",
         "jaxem select table.csv --columns height,weight --components 1:4",
-        "jaxem select table.csv --family VVV,EEE --out result",
+        "jaxem select table.csv --family VVV,EEE --out result --report report.html",
         "jaxem select counts.tsv --family poisson --criterion icl",
         "jaxem select table.csv --json | jq .best.num_components",
         "zcat table.csv.gz | jaxem select - --quiet",
@@ -77,16 +103,28 @@ def top(context: typer.Context, version: Annotated[bool, typer.Option("--version
 def select(
     file: File,
     columns: Columns = None,
+    array: Array = None,
     family: Annotated[
-        str, typer.Option(metavar="NAMES", help="gaussian (all structures), poisson, or codes: VVV,EEE.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="gaussian (all structures), poisson, or codes: VVV,EEE.",
+            autocompletion=_names("families:names"),
+        ),
     ] = "gaussian",
     components: Annotated[str, typer.Option(metavar="K", help="Numbers of clusters to try: 1:9, or 2,3,5.")] = "1:9",
-    criterion: Annotated[str, typer.Option(metavar="NAME", help="What to minimise: bic, icl, aic, sbic, slope, …")] = "bic",
+    criterion: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What to minimise: bic, icl, aic, sbic, slope, …", autocompletion=_names("criteria:NAMES")
+        ),
+    ] = "bic",
     restarts: Restarts = 20,
     seed: Seed = 0,
     moves: Moves = True,
     weights: Weights = None,
     out: Out = None,
+    report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
     cache: Cache = True,
@@ -95,8 +133,9 @@ def select(
 
     Every family with every K is fitted from many starts; the lowest BIC wins, and the report says how far to trust that.
     """
-    asked = {"families": _listed(family), "num_components": _numbers(components), "criterion": criterion}
-    _answer(file, columns, weights, out, as_json, quiet, cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
+    asked = {"families": listed(family), "num_components": numbers(components), "criterion": criterion}
+    tables = Tables(file, array, columns, weights)
+    answer(tables, Output(out, report, as_json, quiet), cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
 
 
 @app.command(
@@ -106,60 +145,83 @@ def fit(
     file: File,
     components: Annotated[int, typer.Option(metavar="K", min=1, help="The number of clusters.")],
     columns: Columns = None,
-    family: Annotated[str, typer.Option(metavar="NAME", help="One family: VVV, EEE, VVI, …, or poisson.")] = "VVV",
+    array: Array = None,
+    family: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="One family: VVV, EEE, VVI, …, or poisson.", autocompletion=_names("families:names")),
+    ] = "VVV",
     restarts: Restarts = 20,
     seed: Seed = 0,
     moves: Moves = True,
     weights: Weights = None,
     out: Out = None,
+    report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
     cache: Cache = True,
 ) -> None:
     """Fit one family with one number of clusters."""
-    if len(_listed(family)) != 1 or family.lower() == "gaussian":
+    if len(listed(family)) != 1 or family.lower() == "gaussian":
         raise ValueError(f"fit takes one family, such as VVV or poisson, got {family!r}; use jaxem select to compare several")
-    asked = {"families": _listed(family), "num_components": [components]}
-    _answer(file, columns, weights, out, as_json, quiet, cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
+    asked = {"families": listed(family), "num_components": [components]}
+    tables = Tables(file, array, columns, weights)
+    answer(tables, Output(out, report, as_json, quiet), cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
 
 
 @app.command(
-    epilog=_examples("jaxem predict result/model.npz table.csv", "jaxem predict result/model.npz other.csv --out clusters.csv")
+    epilog=_examples(
+        "jaxem predict result/model.npz table.csv",
+        "jaxem predict result/model.npz other.parquet --out clusters.parquet",
+        "jaxem predict result/model.npz table.csv --quiet | sort | uniq -c",
+    )
 )
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.npz", help="A model that select or fit wrote.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model that select or fit wrote: .npz or .json.")],
     file: File,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Where to write; standard output without it.")] = None,
+    array: Array = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write, CSV or .parquet; standard output without it.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the cluster of each row, and nothing else.")] = False,
     cache: Cache = True,
 ) -> None:
     """Give every row its cluster, with probabilities.
 
-    The table is written as CSV with more columns: the cluster, numbered as in the report (1 has the largest share), and the
-    probability of every cluster.
+    The table is written with more columns: the cluster, numbered as in the report (1 has the largest share), and the probability of
+    every cluster.
     """
-    name, frame = io.read_table(file)
+    name, frame = io.read_table(file, array)
     with io.folder(out.parent if out else None):
         _process.keep_compiled(cache)
-        from ._storage import write_text
         from .saving import load
 
         fitted = load(model)
         resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns))
-        text = io.with_clusters(name, frame, resp)
+        table = io.with_clusters(name, frame, resp)
         if out:
-            write_text(out, text)
-        else:
-            typer.echo(text, nl=False)
+            io.write_table(table, out)
+        if as_json:
+            typer.echo(json.dumps({"cluster": table["cluster"].tolist(), "probability": resp.tolist(), "version": __version__}))
+        elif quiet:
+            typer.echo("\n".join(map(str, table["cluster"])))
+        elif not out:
+            typer.echo(io.as_csv(table), nl=False)
 
 
 @app.command(epilog=_examples("jaxem datasets", "jaxem datasets faithful", "jaxem datasets faithful --out faithful.csv"))
 def datasets(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of the data sets.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="One of the data sets.", show_default=False, autocompletion=_names("datasets:names")
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to copy it.")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the names, and nothing else.")] = False,
 ) -> None:
     """List the data that come with jaxem, describe one, or copy it."""
-    import textwrap
-
     from . import datasets as shipped
     from ._storage import write_text
 
@@ -169,56 +231,18 @@ def datasets(
         with io.folder(out.parent):
             write_text(out, shipped.path(name).read_text(encoding="utf-8"))
         return
-    for known in map(shipped.describe, shipped.names() if name is None else [name]):
-        typer.echo(f"{known.name}: {known.num_rows} rows; {', '.join(known.columns)}")
-        said = [known.about] if name is None else [known.about, f"From: {known.source}.", f"Cite: {known.reference}"]
+    known = [shipped.describe(each) for each in (shipped.names() if name is None else [name])]
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(each) for each in known], indent=2))
+        return
+    for each in known:
+        if quiet:
+            typer.echo(each.name)
+            continue
+        typer.echo(f"{each.name}: {each.num_rows} rows; {', '.join(each.columns)}")
+        said = [each.about] if name is None else [each.about, f"From: {each.source}.", f"Cite: {each.reference}"]
         for sentence in said:
             typer.echo(textwrap.fill(sentence, 80, initial_indent="  ", subsequent_indent="    "))
-
-
-def _answer(
-    file: str, columns: str | None, weights: str | None, out: Path | None, as_json: bool, quiet: bool, cache: bool, **asked: Any
-) -> None:
-    """What `select` and `fit` share: read, search, write, report."""
-    name, frame = io.read_table(file)
-    weight = io.numeric(name, frame, [weights])[weights].to_numpy() if weights else None
-    frame = io.numeric(name, frame, _listed(columns) if columns else None, besides=weights)
-    with io.folder(out):
-        _process.keep_compiled(cache)
-        from . import _terminal
-        from .selection import select as search
-
-        with _terminal.progress(not quiet) as tell:
-            spent, began = _process.compiling(), time.perf_counter()
-            selection = search(frame, weights=weight, progress=tell, **asked)
-            seconds = time.perf_counter() - began
-        closing = f"{len(selection.runs):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling."
-        if out:
-            closing += f" Written to {out}: {', '.join(io.write_selection(selection, frame, out))}."
-        if as_json:
-            typer.echo(selection.to_json())
-        elif quiet:
-            typer.echo(f"{_terminal.choice(selection)} Trust: {selection.best.trust}.")
-        else:
-            _terminal.report(selection, _terminal.heading(selection, name, frame, asked["num_restarts"]), closing)
-    selection.best  # noqa: B018 - raises, with the reasons, where there is none
-
-
-def _listed(text: str) -> list[str]:
-    """Names between commas; quotes keep a comma inside a name."""
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) if name.strip()]
-
-
-def _numbers(text: str) -> list[int]:
-    """Numbers of components: "1:9" with both ends, "2,3,5", or both mixed."""
-    try:
-        ends = [[int(end) for end in part.split(":")] for part in text.split(",")]
-        out = [k for first, *last in ends for k in range(first, (last or [first])[0] + 1)]
-        if min(out) < 1 or any(len(part) > 2 for part in ends):
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"--components takes numbers from 1 up, such as 1:9 or 2,3,5; got {text!r}") from None
-    return out
 
 
 def main(arguments: list[str] | None = None) -> int:

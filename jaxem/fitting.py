@@ -7,9 +7,8 @@ from typing import Any
 from . import families as family_names
 from . import tabular
 from ._precision import precision
-from .problem import Options, Problem
+from .problem import Options, Problem, Progress
 from .result import Fit
-from .search import Report
 
 
 def fit(
@@ -27,7 +26,7 @@ def fit(
     max_steps: int = 2000,
     seed: Any = 0,
     dtype: Any = "float64",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Fit:
     """Fit one mixture by EM, from many starts at once.
 
@@ -46,7 +45,7 @@ def fit(
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
         dtype: "float64" or "float32".
-        progress: Called as runs end with (phase, runs ended, runs in the phase).
+        progress: Called as runs end with (phase, runs ended, runs in the phase, lowest BIC so far or NaN).
     Returns:
         The best `Fit` found.
     Raises:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import difflib
+import gzip
 import io
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from . import _formats as formats
 
 
 if TYPE_CHECKING:
@@ -23,27 +27,42 @@ if TYPE_CHECKING:
     from .selection import Selection
 
 STDIN = "-"
+GZIP = b"\x1f\x8b"
 SEPARATORS = ("\t", ";", ",", " ")  # the first that splits all lines alike; a blank stands for any run of blanks
 LINES_TO_LOOK_AT = 50
 
 
-def read_table(file: str) -> tuple[str, pd.DataFrame]:
-    """Read a CSV or TSV file; separator, header and decimal comma are recognised.
+def read_table(file: str, array: str | None = None) -> tuple[str, pd.DataFrame]:
+    """Read a table, whatever its format; that is told by its first bytes, not by its name.
 
-    A first column without a name holds row names, as R writes them, and becomes the index. Columns without a header
-    are x1, x2, ….
+    Text: CSV or TSV, with separator, header and decimal comma recognised. A first column without a name holds row names, as R
+    writes them, and becomes the index. Columns without a header are x1, x2, …. Other formats are in `formats`; any may be gzipped.
 
     Args:
         file: A path, or "-" for standard input.
+        array: Name of the array, for files that hold several.
     Returns:
         The file's name for people, and a frame with one row per line.
     Raises:
         ValueError: saying what is wrong with the file.
     """
+    name = "standard input" if file == STDIN else Path(file).name
+    raw = _bytes(file)
+    if raw.startswith(GZIP):
+        raw = _unzipped(raw, name)
+    reader = formats.reader(raw)
+    if reader is None:
+        return name, _from_text(_text(raw, name), name)
+    frame = reader(raw, name, array)
+    if not len(frame):
+        raise ValueError(f"{name} has no rows")
+    frame.columns = [str(column) for column in frame.columns]
+    return name, frame
+
+
+def _from_text(text: str, name: str) -> pd.DataFrame:
     import pandas as pd
 
-    name = "standard input" if file == STDIN else Path(file).name
-    text = _text(file, name)
     lines = [line for line in text.splitlines() if line.strip()][:LINES_TO_LOOK_AT]
     separator = next((sep for sep in SEPARATORS if _splits_alike(lines, sep)), ",")
     header = not _all_numbers(_fields(lines[0], separator))
@@ -65,18 +84,28 @@ def read_table(file: str) -> tuple[str, pd.DataFrame]:
         frame.columns = [f"x{j + 1}" for j in range(frame.shape[1])]
     elif str(frame.columns[0]).startswith("Unnamed: 0"):
         frame = frame.set_index(frame.columns[0]).rename_axis("")
-    return name, frame
+    return frame
 
 
-def _text(file: str, name: str) -> str:
+def _bytes(file: str) -> bytes:
     try:
-        raw = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+        return sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
     except FileNotFoundError:
         raise ValueError(f"no such file: {file}") from None
     except OSError as error:
         raise ValueError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _unzipped(raw: bytes, name: str) -> bytes:
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error):
+        raise ValueError(f"{name} is a damaged gzip file") from None
+
+
+def _text(raw: bytes, name: str) -> str:
     if b"\0" in raw:
-        raise ValueError(f"{name} is no text file; CSV or TSV is needed")
+        raise ValueError(f"{name} is no table: CSV, TSV, Parquet, Feather, NPY, NPZ or h5ad is needed")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -142,8 +171,8 @@ def _first_text(column: pd.Series) -> tuple[int, str] | None:
     return (int(bad.argmax()) + 1, text.iloc[bad.argmax()]) if bad.any() else None
 
 
-def with_clusters(name: str, frame: pd.DataFrame, resp: np.ndarray) -> str:
-    """The table as CSV, with each row's cluster, counted from 1, and the probability of every cluster.
+def with_clusters(name: str, frame: pd.DataFrame, resp: np.ndarray) -> pd.DataFrame:
+    """The table with each row's cluster, counted from 1, and the probability of every cluster.
 
     Args:
         name: The file's name for people.
@@ -156,7 +185,23 @@ def with_clusters(name: str, frame: pd.DataFrame, resp: np.ndarray) -> str:
     taken = [column for column in new if column in frame.columns]
     if taken:
         raise ValueError(f"{name} has a column {taken[0]!r} already: rename it")
-    return frame.assign(**new).to_csv(index=frame.index.name is not None, lineterminator="\n")
+    return frame.assign(**new)
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """A table as CSV, with the row names that its file had."""
+    return frame.to_csv(index=frame.index.name is not None, lineterminator="\n")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all: as Parquet where the name says so, else as CSV."""
+    from ._storage import atomic, write_text
+
+    if path.suffix.lower() not in (".parquet", ".pq"):
+        write_text(path, as_csv(frame))
+        return
+    with atomic(path) as temporary:
+        formats.write_parquet(frame, temporary)
 
 
 @contextlib.contextmanager

@@ -7,15 +7,15 @@ it. Numbers leave it in the data's own units, and only after the fast kernels' a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from . import criteria, tabular, trust
 from . import families as family_names
 from . import init as starts
-from . import tabular, trust
 from ._status import Status
 from .cell import Cell, Run
 from .lanes import FEW, TICKS, Engine, pad_data, take, trim_components, widths
@@ -23,7 +23,7 @@ from .models.mixture import Mixture, MixtureParams
 from .protocol import Data
 from .quasi_newton import QuasiNewton
 from .result import Fit, Params
-from .search import SCOUTS_KEPT, Batch, Effort, Report, Search
+from .search import SCOUTS_KEPT, Batch, Effort, Search
 
 
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
@@ -33,6 +33,8 @@ SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters
 SUBSAMPLE_FROM = 4  # times as many rows make a search on a subsample pay
 SUBSAMPLE_STEPS = 300
 WITH_MOVES = 5  # times as many lanes, moves included
+
+Progress = Callable[[str, int, int, float], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Problem:
         families: Families of one kind: all standardised, or none.
         components: Numbers of components.
         options: How to search.
-        report: Called as runs end, with the phase, how many of its runs have ended, and how many there are.
+        report: Called as runs end, with the phase, how many of its runs have ended, how many there are, and the lowest BIC so far.
     """
 
     def __init__(
@@ -114,11 +116,12 @@ class Problem:
         families: Sequence[Any],
         components: Sequence[int],
         options: Options,
-        report: Report | None = None,
+        report: Progress | None = None,
     ):
         if report is not None and not callable(report):
-            raise TypeError(f"progress must be a function of (phase, done, total), got {report!r}")
-        self.options, self.report = options, report
+            raise TypeError(f"progress must be a function of (phase, done, total, lowest_bic), got {report!r}")
+        self.options = options
+        self.report = None if report is None else lambda phase, done, total: report(phase, done, total, self.lowest_bic())
         self.input_columns = table.columns
         self.scaled = bool(families[0].standardise)
         self.table = table = table.without_constant_columns() if self.scaled else table
@@ -212,6 +215,19 @@ class Problem:
         search.from_starts(cells, starts.Starts(unit, weight, options.seed), options.init, options.num_restarts)
         if options.moves:
             search.from_moves(cells)
+
+    def lowest_bic(self) -> float:
+        """The lowest BIC of the cells that have a fit and no spike for one; NaN where none has."""
+        d, found = len(self.scale), [(cell, cell.best) for cell in self.able if cell.best is not None and cell.best.admissible]
+        scores = [
+            criteria.bic(
+                best.log_likelihood + self.offset,
+                cell.num_components - 1 + cell.family.num_params(cell.num_components, d),
+                self.total,
+            )
+            for cell, best in found
+        ]
+        return min(scores, default=float("nan"))
 
     def run_from(self, start: Any) -> None:
         """One run of the only cell, from responsibilities (n, k) or from params."""

@@ -12,14 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import jax
 import numpy as np
 import pandas as pd
 import pytest
 from rich.text import Text
+from scipy import sparse
 
 import jaxem
-from jaxem import _process, _terminal, cli
+import jaxem.selection
+from jaxem import _answer, _process, _terminal, cli, search
 from jaxem import io as files
 
 
@@ -171,9 +174,11 @@ class TestProgress:
         with _terminal.progress(False) as tell:
             assert tell is None
         with _terminal.progress(True) as tell:
-            tell("starts", 3, 20)
-            tell("moves, round 1", 0, 7)
+            tell("starts", 3, 20, float("nan"))
+            tell("moves, round 1", 0, 7, 2314.296)
         assert "moves, round 1" in screen.getvalue()
+        plain = Text.from_ansi(screen.getvalue()).plain
+        assert "0/7 runs best BIC 2314.3" in " ".join(plain.split())
 
 
 class TestFiles:
@@ -222,6 +227,11 @@ class TestFiles:
         assert "'iris'" in run("datasets", "irs").err
         assert run("datasets", "--out", str(tmp_path / "x")).status == 2
 
+    def test_report_is_one_page(self, tmp_path):
+        outcome = run("select", FILE, *SMALL, "--report", str(tmp_path / "new" / "report.html"))
+        assert "The report is" in outcome.prose
+        assert (tmp_path / "new" / "report.html").read_text().startswith("<!doctype html>")
+
     def test_version(self):
         assert run("--version").out.split() == ["jaxem", jaxem.__version__]
 
@@ -259,17 +269,136 @@ class TestReading:
         ("text", "numbers"), [("1:4", [1, 2, 3, 4]), ("3", [3]), ("2,5,9", [2, 5, 9]), ("1:2,5:6", [1, 2, 5, 6])]
     )
     def test_numbers_of_components(self, text, numbers):
-        assert cli._numbers(text) == numbers
+        assert _answer.numbers(text) == numbers
 
     def test_names_between_commas(self):
-        assert cli._listed('a, "b, c",d') == ["a", "b, c", "d"]
+        assert _answer.listed('a, "b, c",d') == ["a", "b, c", "d"]
+
+
+def saved(array) -> bytes:
+    """An array as NPY."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def embedded(path, array, **matrices) -> Path:
+    """Annotated data as anndata lays them out, with two embeddings."""
+    with h5py.File(path, "w") as file:
+        for name, values in {"X": array, "obsm/X_pca": array[:, :1], **matrices}.items():
+            file[name] = values
+        for axis, names in {"obs": ["c1", "c2", "c3"], "var": ["gene 1", "gene 2"]}.items():
+            file[f"{axis}/_index"] = names
+            file[axis].attrs["_index"] = "_index"
+    return path
+
+
+class TestFormats:
+    TABLE = pd.DataFrame({"a": [1, 3, 5], "b": [2.5, np.nan, 4.5]})
+
+    @pytest.mark.parametrize("name", ["t.parquet", "t.feather", "t.npy", "t.npz", "t.h5ad", "t.csv.gz", "t.tsv"])
+    def test_every_format_says_the_same(self, tmp_path, name):
+        path, array = tmp_path / name, self.TABLE.to_numpy()
+        {
+            "t.parquet": self.TABLE.to_parquet,
+            "t.feather": self.TABLE.to_feather,
+            "t.npy": lambda path: np.save(path, array),
+            "t.npz": lambda path: np.savez(path, rows=array),
+            "t.h5ad": lambda path: embedded(path, array),
+            "t.csv.gz": lambda path: self.TABLE.to_csv(path, index=False),
+            "t.tsv": lambda path: self.TABLE.to_csv(path, index=False, sep="\t"),
+        }[name](path)
+        said, frame = files.read_table(str(path))
+        assert said == name
+        np.testing.assert_array_equal(frame.to_numpy(dtype=float), array)
+        columns = {"t.npy": ["x1", "x2"], "t.npz": ["x1", "x2"], "t.h5ad": ["gene 1", "gene 2"]}
+        assert list(frame.columns) == columns.get(name, ["a", "b"])
+
+    def test_arrays_are_chosen_by_name(self, tmp_path):
+        np.savez(tmp_path / "two.npz", one=np.arange(3), two=np.array([(1, 2.0)], dtype=[("n", int), ("w", float)]))
+        with pytest.raises(ValueError, match=r"two\.npz holds several arrays: choose with --array one or two"):
+            files.read_table(str(tmp_path / "two.npz"))
+        with pytest.raises(ValueError, match="has no array 'three'"):
+            files.read_table(str(tmp_path / "two.npz"), "three")
+        assert list(files.read_table(str(tmp_path / "two.npz"), "two")[1].columns) == ["n", "w"]
+        path = embedded(tmp_path / "cells.h5ad", self.TABLE.to_numpy())
+        frame = files.read_table(str(path), "X_pca")[1]
+        assert (list(frame.columns), list(frame.index)) == (["X_pca1"], ["c1", "c2", "c3"])
+        (tmp_path / "t.parquet").write_bytes(self.TABLE.to_parquet())
+        with pytest.raises(ValueError, match="--array is for NPZ and h5ad"):
+            files.read_table(str(tmp_path / "t.parquet"), "a")
+
+    @pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix"])
+    def test_sparse_matrices_are_understood(self, tmp_path, kind):
+        dense = np.array([[0.0, 2.0], [0.0, 0.0], [3.0, 0.0]])
+        matrix = getattr(sparse, kind)(dense)
+        path = embedded(tmp_path / "cells.h5ad", dense)
+        with h5py.File(path, "a") as file:
+            del file["X"]
+            for part in ("data", "indices", "indptr"):
+                file[f"X/{part}"] = getattr(matrix, part)
+            file["X"].attrs.update({"encoding-type": kind, "shape": dense.shape})
+        np.testing.assert_array_equal(files.read_table(str(path))[1], dense)
+
+    def test_what_is_not_installed_is_named(self, tmp_path, monkeypatch):
+        (tmp_path / "t.parquet").write_bytes(self.TABLE.to_parquet())
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        assert_refused(
+            run("select", str(tmp_path / "t.parquet")), "Parquet needs the package pyarrow: python -m pip install pyarrow"
+        )
+
+    def test_predict_writes_parquet(self, written, tmp_path, faithful):
+        out = tmp_path / "clusters.parquet"
+        assert run("predict", str(written[1] / "model.npz"), FILE, "--out", str(out)).out == ""
+        frame = pd.read_parquet(out)
+        assert list(frame.columns) == ["eruptions", "waiting", "cluster", "probability_1", "probability_2", "probability_3"]
+        assert len(frame) == len(faithful)
+
+    def test_predict_as_json_and_in_one_column(self, written, faithful):
+        model = str(written[1] / "model.npz")
+        told = json.loads(run("predict", model, FILE, "--json").out)
+        assert told["cluster"] == (jaxem.load(model).predict(faithful) + 1).tolist()
+        np.testing.assert_allclose(np.sum(told["probability"], axis=1), 1)
+        assert run("predict", model, FILE, "--quiet").out.split() == list(map(str, told["cluster"]))
+
+    def test_datasets_as_json(self):
+        assert [each["name"] for each in json.loads(run("datasets", "--json").out)] == list(jaxem.datasets.names())
+        assert run("datasets", "--quiet").out.split() == list(jaxem.datasets.names())
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [
+            ("jaxem sel", {"select"}),
+            ("jaxem select t.csv --criterion b", {"bic"}),
+            ("jaxem select t.csv --family EEE,V", {"EEE,VII", "EEE,VVI", "EEE,VVV"}),
+            ("jaxem datasets f", {"faithful"}),
+        ],
+    )
+    def test_words_are_completed(self, words, found, monkeypatch):
+        monkeypatch.setenv("_JAXEM_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), pytest.raises(SystemExit, match="0"):
+            cli.main([])
+        assert found <= set(out.getvalue().split())
 
 
 BAD_FILES = {
     "empty.csv": (b"", "empty.csv is empty"),
     "blank.csv": (b"\n \n", "blank.csv is empty"),
     "header.csv": (b"a,b\n", "a header but no rows"),
-    "binary.csv": (b"PK\x03\x04\0\0", "no text file"),
+    "binary.csv": (b"\x7fELF\0\0", "is no table: CSV, TSV, Parquet, "),
+    "zip.npz": (b"PK\x03\x04\0\0", "zip.npz is a damaged NPZ file"),
+    "cut.npy": (b"\x93NUMPY\x01", "cut.npy cannot be read as an array of numbers"),
+    "objects.npy": (saved(np.array([{}])), "cannot be read as an array of numbers"),
+    "deep.npy": (saved(np.zeros((2, 2, 2))), "holds an array of shape (2, 2, 2)"),
+    "cut.parquet": (b"PAR1 and no more", "cut.parquet is a damaged Parquet file"),
+    "cut.feather": (b"ARROW1 and no more", "cut.feather is a damaged Feather file"),
+    "cut.h5ad": (b"\x89HDF and no more", "cut.h5ad is a damaged HDF5 file"),
+    "cut.gz": (b"\x1f\x8b and no more", "cut.gz is a damaged gzip file"),
     "ragged.csv": (b"a,b\n1,2\n3,4,5\n", "line 3"),
     "text.csv": (
         b"a,b,c\n1,x,2\n3,y,4\n",
@@ -360,6 +489,19 @@ class TestInterrupted:
         outcome = run("select", FILE, "--out", str(tmp_path / "new" / "out"))
         assert (outcome.status, outcome.out, outcome.err.strip()) == (130, "", "jaxem: interrupted")
         assert list(tmp_path.iterdir()) == []
+
+    def test_what_was_finished_is_kept(self, tmp_path, monkeypatch):
+        """Ctrl-C in the moves: the starts have been run to convergence."""
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(search.Search, "from_moves", interrupted)
+        outcome = run("select", FILE, *SMALL, "--out", str(tmp_path / "out"))
+        assert (outcome.status, outcome.out) == (130, "")
+        assert outcome.err.startswith("jaxem: what was finished is kept. Written to ")
+        assert outcome.err.endswith("\njaxem: interrupted\n")
+        assert jaxem.load(tmp_path / "out" / "model.npz").num_components in (2, 3)
 
     def test_no_file_is_half_written(self, tmp_path, monkeypatch, selection, faithful):
         replace, written = Path.replace, []

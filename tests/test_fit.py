@@ -184,9 +184,12 @@ def test_progress_counts_what_has_ended(x):
     jaxem.fit(x, "VVV", 3, num_restarts=5, progress=lambda *report: told.append(report))
     assert told
     phases = {}
-    for phase, done, total in told:
+    for phase, done, total, _ in told:
         before, same = phases.get(phase, (0, total))
         assert before < done <= total == same
         phases[phase] = done, total
     assert all(done == total for done, total in phases.values())
     assert phases["starts"] == (5, 5)
+    lowest = [bic for *_, bic in told if not np.isnan(bic)]
+    assert lowest == sorted(lowest, reverse=True)
+    assert lowest[-1] == pytest.approx(jaxem.fit(x, "VVV", 3, num_restarts=5).bic, abs=0.01)

@@ -3,13 +3,14 @@
 from .calibrated import Slope, singular_bic, slope_heuristic
 from .lrt import BootstrapLRT, bootstrap_lrt
 from .merging import MergeTree, merge
-from .path import Selection, select
+from .path import Interrupted, Selection, select
 from .resampled import CrossValidation, Stability
 
 
 __all__ = [
     "BootstrapLRT",
     "CrossValidation",
+    "Interrupted",
     "MergeTree",
     "Selection",
     "Slope",

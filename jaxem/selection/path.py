@@ -15,9 +15,8 @@ from .. import families as family_names
 from .._precision import precision
 from .._status import Status
 from .._version import __version__
-from ..problem import Options, Problem, nearly_collinear
+from ..problem import Options, Problem, Progress, nearly_collinear
 from ..result import Fit
-from ..search import Report
 from . import report as sentences
 from .calibrated import calibrate
 from .merging import MergeTree, merge
@@ -233,6 +232,18 @@ def _plain(row: dict[Any, Any]) -> dict[str, Any]:
     return out
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during `select`; what had been finished by then is in `selection`.
+
+    Attributes:
+        selection: A `Selection` of the fits that the phases before the interrupted one have found; there may be none.
+    """
+
+    def __init__(self, selection: Selection):
+        super().__init__("interrupted")
+        self.selection = selection
+
+
 def check_criterion(criterion: str) -> str:
     """The name of a criterion.
 
@@ -259,7 +270,7 @@ def select(
     max_steps: int = 2000,
     seed: Any = 0,
     dtype: Any = "float64",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Selection:
     """Choose the family and the number of components: all restarts of all of them at once.
 
@@ -279,12 +290,13 @@ def select(
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
         dtype: "float64" or "float32".
-        progress: Called as runs end with (phase, runs ended, runs in the phase).
+        progress: Called as runs end with (phase, runs ended, runs in the phase, lowest BIC so far or NaN).
     Returns:
         A `Selection`. Cells with more components than distinct rows, and cells in which every run failed, have a row that says so.
     Raises:
         ValueError: for bad values, naming argument, row and column.
         TypeError: for arguments of the wrong kind.
+        Interrupted: on Ctrl-C, with what had been finished as its `selection`.
 
     Example:
         >>> import jaxem
@@ -305,15 +317,24 @@ def select(
     )
     components = _components(num_components)
     table = tabular.read(data, weights)
-    problems = []
+    problems: list[Problem] = []
+    interrupted = False
     with precision(options.dtype):
         for group in _groups(families, table):
             problem = Problem(table, group, components, options, progress)
-            problem.search()
-            problem.certify()
             problems.append(problem)
+            try:
+                problem.search()
+            except KeyboardInterrupt:
+                interrupted = True
+            problem.certify()
+            if interrupted:
+                break
         cells = [(cell, fit) for problem in problems for cell, fit in zip(problem.cells, problem.fits(), strict=True)]
-    return _selection(cells, problems, criterion, options)
+    selection = _selection(cells, problems, criterion, options)
+    if interrupted:
+        raise Interrupted(selection)
+    return selection
 
 
 def _components(num_components: Iterable[int] | int) -> list[int]:

@@ -1,0 +1,108 @@
+"""What `jaxem select` and `jaxem fit` share: a table in, a selection, and all that is said and written of it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from . import _process, io
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """Where the data are.
+
+    Attributes:
+        file: A path, or "-".
+        array: Which array of the file.
+        columns: Names between commas; None for all.
+        weights: The column of the row weights.
+    """
+
+    file: str
+    array: str | None
+    columns: str | None
+    weights: str | None
+
+    def read(self) -> tuple[str, Any, Any]:
+        """The file's name, the columns to compute with, and the weights."""
+        name, frame = io.read_table(self.file, self.array)
+        weight = io.numeric(name, frame, [self.weights])[self.weights].to_numpy() if self.weights else None
+        return name, io.numeric(name, frame, listed(self.columns) if self.columns else None, besides=self.weights), weight
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where the answer goes.
+
+    Attributes:
+        out: A folder for every result.
+        report: A file for the report.
+        as_json: Whether to print JSON.
+        quiet: Whether to print a line only.
+    """
+
+    out: Path | None
+    report: Path | None
+    as_json: bool
+    quiet: bool
+
+    def write(self, selection: Any, frame: Any) -> str:
+        """Write what was asked for, and say in a sentence what was."""
+        said = ""
+        if self.out:
+            said += f" Written to {self.out}: {', '.join(io.write_selection(selection, frame, self.out))}."
+        if self.report:
+            selection.report(self.report, frame)
+            said += f" The report is {self.report}."
+        return said
+
+
+def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
+    """What `select` and `fit` share: read, search, write, report."""
+    name, frame, weight = tables.read()
+    with io.folder(output.out), io.folder(output.report.parent if output.report else None):
+        _process.keep_compiled(cache)
+        from . import _terminal, selection
+
+        try:
+            with _terminal.progress(not output.quiet) as tell:
+                spent, began = _process.compiling(), time.perf_counter()
+                found = selection.select(frame, weights=weight, progress=tell, **asked)
+                seconds = time.perf_counter() - began
+        except selection.Interrupted as stopped:
+            if stopped.selection.fits and (said := output.write(stopped.selection, frame)):
+                typer.echo(f"jaxem: what was finished is kept.{said}", err=True)
+            raise
+        closing = (
+            f"{len(found.runs):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{output.write(found, frame)}"
+        )
+        if output.as_json:
+            typer.echo(found.to_json())
+        elif output.quiet:
+            typer.echo(f"{_terminal.choice(found)} Trust: {found.best.trust}.")
+        else:
+            _terminal.report(found, _terminal.heading(found, name, frame, asked["num_restarts"]), closing)
+    found.best  # noqa: B018 - raises, with the reasons, where there is none
+
+
+def listed(text: str) -> list[str]:
+    """Names between commas; quotes keep a comma inside a name."""
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) if name.strip()]
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of components: "1:9" with both ends, "2,3,5", or both mixed."""
+    try:
+        ends = [[int(end) for end in part.split(":")] for part in text.split(",")]
+        out = [k for first, *last in ends for k in range(first, (last or [first])[0] + 1)]
+        if min(out) < 1 or any(len(part) > 2 for part in ends):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"--components takes numbers from 1 up, such as 1:9 or 2,3,5; got {text!r}") from None
+    return out
