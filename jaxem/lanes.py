@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._packing import Layout
 from ._pytree import pytree, replace
 from ._status import Status
 from ._typing import Array, Float, Scalar
@@ -81,12 +82,17 @@ def trim_components(params: MixtureParams, num_components: int) -> MixtureParams
     return jax.tree.map(lambda leaf: leaf[:num_components], params)
 
 
-def _advance(models, states, data, tol, max_steps, num_ticks, *, method, chunk, record):
+def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method, chunk, record):
+    models, states = (layout.unpack(packed) for layout, packed in zip(layouts, (models, states), strict=True))
+
     def step(model, state):
         return method.step(model, state, data, tol, chunked(model.e_step, chunk))
 
     batched = jax.vmap(step)
-    return advance(lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record)
+    states, trace = advance(
+        lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record
+    )
+    return layouts[1].pack(states, jnp), trace
 
 
 _QUICK = {"xla_cpu_use_fusion_emitters": False}  # two thirds of the time to compile, and no slower to run from two lanes on
@@ -101,7 +107,7 @@ def _advance_block() -> Callable[..., Any]:
             jax.jit(lambda x: x, compiler_options=options)(np.zeros((), np.float32))
         except jax.errors.JaxRuntimeError:
             options = None
-    return jax.jit(_advance, static_argnames=("method", "chunk", "record"), compiler_options=options)
+    return jax.jit(_advance, static_argnames=("layouts", "method", "chunk", "record"), compiler_options=options)
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
@@ -285,10 +291,12 @@ class Engine:
         Returns:
             The states, stacked, as NumPy arrays.
         """
-        states = jax.tree.map(np.array, states)
+        stacked = stack(models)
+        layouts = Layout.of(stacked), Layout.of(states)
+        numbers, packed = layouts[0].pack(stacked), layouts[1].pack(states)
+        states = layouts[1].unpack(packed)  # views: what a block brings back shows in them
         status = states.status
         status[(status == Status.MAX_STEPS) & (states.num_steps < max_steps)] = Status.RUNNING
-        stacked = stack(models)
         waiting = list(np.flatnonzero(status == Status.RUNNING)[::-1])
         active: list[int] = []
         most = np.asarray(max_steps, np.int32)
@@ -297,12 +305,13 @@ class Engine:
                 active.append(waiting.pop())
             lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
             block, trace = _advance_block()(
-                take(stacked, lanes),
-                take(states, lanes),
+                take(numbers, lanes),
+                take(packed, lanes),
                 self.data,
                 self.tol,
                 most,
                 self.ticks,
+                layouts=layouts,
                 method=self.method if method is None else method,
                 chunk=self.chunk,
                 record=TICKS,
@@ -310,7 +319,7 @@ class Engine:
             block, trace = jax.device_get((block, trace))
             here = np.array(active)
             before = states.num_steps[here]
-            for whole, part in zip(jax.tree.leaves(states), jax.tree.leaves(block), strict=True):
+            for whole, part in zip(packed, block, strict=True):
                 whole[here] = part[: len(here)]
             if histories is not None:
                 for slot, lane in enumerate(active):
