@@ -11,20 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import diagnostics, hierarchical, relabel
+    from .calibration import Calibration, sbc
     from .compare import Comparison, compare_em_mcmc
     from .gaussian import GaussianPrior
     from .model import mixture_model
     from .number import KComparison, compare_k
+    from .partitions import PartitionPosterior
     from .poisson import PoissonPrior
     from .posterior import Posterior
     from .priors import fraley_raftery, richardson_green, weak
+    from .simulated import KnownK, UnknownK
 
 __all__ = [
+    "Calibration",
     "Comparison",
     "GaussianPrior",
     "KComparison",
+    "KnownK",
+    "PartitionPosterior",
     "PoissonPrior",
     "Posterior",
+    "UnknownK",
     "compare_em_mcmc",
     "compare_k",
     "diagnostics",
@@ -33,20 +40,26 @@ __all__ = [
     "mixture_model",
     "relabel",
     "richardson_green",
+    "sbc",
     "weak",
 ]
 
 _HOMES = {
+    "Calibration": "calibration",
     "Comparison": "compare",
     "GaussianPrior": "gaussian",
     "KComparison": "number",
+    "KnownK": "simulated",
+    "PartitionPosterior": "partitions",
     "PoissonPrior": "poisson",
     "Posterior": "posterior",
+    "UnknownK": "simulated",
     "compare_em_mcmc": "compare",
     "compare_k": "number",
     "fraley_raftery": "priors",
     "mixture_model": "model",
     "richardson_green": "priors",
+    "sbc": "calibration",
     "weak": "priors",
 }
 

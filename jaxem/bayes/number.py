@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import selection, tabular
 from .._precision import precision
-from . import diagnostics, partitions, priors
+from . import diagnostics, partitions
 from .mixing import Concentration, FiniteMixing, log_prior_k
 from .partitions import Length, PartitionPosterior
 
@@ -131,7 +131,7 @@ def compare_k(
         raise ValueError("num_components must hold at least one number, got none")
     length = Length.checked(num_chains, num_warmup, num_samples)
     table = tabular.read(data)
-    prior = _prior(prior, table.x, family)
+    prior = partitions.components_prior(prior, table.x, family)
     log_prior = _cut(log_prior_k(prior_on_k, sizes[-1]), sizes)
     concentration = Concentration(np.float64(6.0), np.float64(3.0), "f") if dynamic else Concentration(prior.concentration)
     mixing = FiniteMixing(log_prior, concentration, dynamic)
@@ -199,19 +199,6 @@ def _smallest_as_good(leave_out: dict[int, LeaveOut]) -> int:
         if gap.sum() <= CLOSE * np.sqrt(len(gap) * gap.var()):
             return k
     return top
-
-
-def _prior(prior: Any, x: np.ndarray, family: Any) -> Any:
-    """The prior of the components, which may not depend on K."""
-    if isinstance(prior, str):
-        if prior != "richardson-green":
-            raise ValueError(
-                f'prior must be "richardson-green" or a prior object, got {prior!r}; a prior that depends on K is none to compare K by'
-            )
-        return priors.richardson_green(x, family)
-    if not isinstance(prior, priors.GaussianPrior | priors.PoissonPrior):
-        raise TypeError(f"prior must be a name or a prior made by jaxem.bayes, got {type(prior).__name__}")
-    return priors.checked(prior, x.shape[1])
 
 
 def _cut(log_prior: np.ndarray, sizes: list[int]) -> np.ndarray:

@@ -14,7 +14,7 @@ from .. import tabular
 from .._precision import precision
 from ..init import Starts
 from ..models.mixture import Mixture, MixtureParams
-from . import diagnostics, telescoping
+from . import diagnostics, priors, telescoping
 from .model import family_of
 
 
@@ -211,3 +211,26 @@ def rows_under(prior: Any, x: Any, params: MixtureParams) -> Any:
         return jax.nn.logsumexp(Mixture(family).log_joint(mixture, x), axis=0)
 
     return jax.lax.map(jax.vmap(one), params)
+
+
+def components_prior(prior: Any, x: np.ndarray, family: Any) -> Any:
+    """The prior of the components, which may not depend on K.
+
+    Args:
+        prior: "richardson-green", or a prior object.
+        x: Rows, (n, d).
+        family: Code of the family that the named prior is for.
+    Raises:
+        ValueError: for another name, and impossible values.
+        TypeError: if it is neither a name nor a prior.
+    """
+    if isinstance(prior, str):
+        if prior != "richardson-green":
+            raise ValueError(
+                f'prior must be "richardson-green" or a prior object, got {prior!r}; '
+                "a prior that depends on K cannot be used where K is not known"
+            )
+        return priors.richardson_green(x, family)
+    if not isinstance(prior, priors.GaussianPrior | priors.PoissonPrior):
+        raise TypeError(f"prior must be a name or a prior made by jaxem.bayes, got {type(prior).__name__}")
+    return priors.checked(prior, x.shape[1])

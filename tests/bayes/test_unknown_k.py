@@ -211,7 +211,7 @@ BAD = {
     "impossible": ({"prior_on_k": ("geometric", 1.5)}, ValueError, "must be positive and below 1"),
     "probabilities": ({"prior_on_k": [0.5, 0.4]}, ValueError, "must sum to 1"),
     "elsewhere": ({"num_components": [3], "prior_on_k": [0.5, 0.5]}, ValueError, "gives no probability to any"),
-    "prior of K": ({"prior": "fraley-raftery"}, ValueError, "a prior that depends on K is none to compare K by"),
+    "prior of K": ({"prior": "fraley-raftery"}, ValueError, "a prior that depends on K cannot be used"),
     "no prior": ({"prior": 3}, TypeError, "prior must be a name or a prior made by jaxem.bayes, got int"),
     "few sweeps": ({"num_samples": 10}, ValueError, "num_samples must be at least 50"),
     "missing cells": ({"data": [1.0, np.nan]}, ValueError, "row 2, column 'x1' is missing"),
@@ -222,3 +222,10 @@ BAD = {
 def test_bad_input_is_one_sentence(options, error, sentence):
     with pytest.raises(error, match=sentence):
         number.compare_k(**{"data": [1.0, 2.0, 3.0], "num_components": [1, 2]} | options)
+
+
+@pytest.mark.parametrize("name", ["sparse_mixture", "dirichlet_process"])
+@pytest.mark.parametrize("concentration", [(1.0,), (0.0, 1.0), "weak"])
+def test_concentration_is_a_gamma(name, concentration):
+    with pytest.raises(ValueError, match="concentration must be"):
+        getattr(jaxem.bayes.hierarchical, name)([1.0, 2.0, 3.0], concentration=concentration)

@@ -1,7 +1,8 @@
-"""Hierarchical mixtures: NumPyro models that are started by EM and sampled by one call each.
+"""Hierarchical mixtures: models that are started by EM and sampled by one call each.
 
-Every function takes rows and returns a `HierarchicalPosterior`, in the data's own units. The model itself is a frozen object that is a
-NumPyro model function: take `GroupedMixture` and its like to go on in NumPyro alone.
+Every function takes rows and gives back draws in the data's own units, as a `HierarchicalPosterior`. The model itself is a frozen object
+that is a NumPyro model function: take `GroupedMixture` and its like to go on in NumPyro alone. Mixtures whose number of components is
+not fixed, `sparse_mixture` and `dirichlet_process`, are sampled by Gibbs and give back a `PartitionPosterior`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .grouped import GroupedMixture, grouped_mixture
     from .linear import LinearClasses, SubjectSums
     from .markov import HiddenMarkov, hidden_markov
+    from .overfitted import dirichlet_process, sparse_mixture
     from .posterior import HierarchicalPosterior
     from .scales import RichardsonGreen, richardson_green
 
@@ -25,11 +27,13 @@ __all__ = [
     "LinearClasses",
     "RichardsonGreen",
     "SubjectSums",
+    "dirichlet_process",
     "grouped_mixture",
     "growth_mixture",
     "hidden_markov",
     "regression_mixture",
     "richardson_green",
+    "sparse_mixture",
 ]
 
 _HOMES = {
@@ -39,11 +43,13 @@ _HOMES = {
     "LinearClasses": "linear",
     "RichardsonGreen": "scales",
     "SubjectSums": "linear",
+    "dirichlet_process": "overfitted",
     "grouped_mixture": "grouped",
     "growth_mixture": "classes",
     "hidden_markov": "markov",
     "regression_mixture": "classes",
     "richardson_green": "scales",
+    "sparse_mixture": "overfitted",
 }
 
 
