@@ -71,6 +71,9 @@ Weights = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of
 Restarts = Annotated[int, typer.Option(metavar="N", min=1, help="Independent starts for each family and K.")]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same answer.")]
 Moves = Annotated[bool, typer.Option("--moves/--no-moves", help="Improve on the starts by splitting and merging.")]
+Resamples = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Make the whole choice again on N parts of the rows: is it stable?")
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder for the model, every run and the pictures.")]
 Report = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where to write a report with pictures, as one page.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -122,6 +125,7 @@ def select(
     restarts: Restarts = 20,
     seed: Seed = 0,
     moves: Moves = True,
+    resamples: Resamples = 0,
     weights: Weights = None,
     out: Out = None,
     report: Report = None,

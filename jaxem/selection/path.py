@@ -17,6 +17,7 @@ from .._status import Status
 from .._version import __version__
 from ..problem import Options, Problem, Progress, nearly_collinear
 from ..result import Fit
+from . import doubt
 from . import report as sentences
 from .calibrated import calibrate
 from .merging import MergeTree, merge
@@ -39,6 +40,7 @@ class Selection:
         criterion: What was minimised: one of `jaxem.criteria.NAMES`.
         warnings: Sentences about the data and the fits.
         trust_report: Sentences: how far to trust the choice.
+        doubts: The numbers behind these sentences: optimum, criteria, relative_entropy, leads and, if asked for, stability.
         num_rows: Rows, or their total weight.
         columns: Names of the columns used.
         seed: Words of the seed.
@@ -50,6 +52,7 @@ class Selection:
     criterion: str
     warnings: tuple[str, ...]
     trust_report: tuple[str, ...]
+    doubts: dict[str, Any]
     num_rows: float
     columns: tuple[str, ...]
     seed: tuple[int, ...]
@@ -198,6 +201,7 @@ class Selection:
             "criterion": self.criterion,
             "table": [_plain(row) for row in self.table.to_dict(orient="records")],
             "trust_report": list(self.trust_report),
+            "doubts": self.doubts,
             "warnings": list(self.warnings),
             "data": {"num_rows": self.num_rows, "columns": list(self.columns)},
             "seed": self.seed[0] if len(self.seed) == 1 else list(self.seed),
@@ -270,6 +274,7 @@ def select(
     max_steps: int = 2000,
     seed: Any = 0,
     dtype: Any = "float64",
+    num_resamples: int = 0,
     progress: Progress | None = None,
 ) -> Selection:
     """Choose the family and the number of components: all restarts of all of them at once.
@@ -290,6 +295,7 @@ def select(
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
         dtype: "float64" or "float32".
+        num_resamples: Parts of the rows on which the whole choice is made again (`Selection.stability`), for the trust report.
         progress: Called as runs end with (phase, runs ended, runs in the phase, lowest BIC so far or NaN).
     Returns:
         A `Selection`. Cells with more components than distinct rows, and cells in which every run failed, have a row that says so.
@@ -316,6 +322,7 @@ def select(
         dtype=dtype,
     )
     components = _components(num_components)
+    parts = tabular.count("num_resamples", num_resamples, 0)
     table = tabular.read(data, weights)
     problems: list[Problem] = []
     interrupted = False
@@ -331,10 +338,17 @@ def select(
             if interrupted:
                 break
         cells = [(cell, fit) for problem in problems for cell, fit in zip(problem.cells, problem.fits(), strict=True)]
-    selection = _selection(cells, problems, criterion, options)
+    selection = _selection(cells, problems, table, criterion, options)
     if interrupted:
         raise Interrupted(selection)
-    return selection
+    if not parts or not selection.ranking():
+        return selection
+    found = selection.stability(table.x, parts, weights=table.weight, seed=seed)
+    return dataclasses.replace(
+        selection,
+        trust_report=(*selection.trust_report, found.sentence()),
+        doubts=selection.doubts | {"stability": found.to_dict()},
+    )
 
 
 def _components(num_components: Iterable[int] | int) -> list[int]:
@@ -356,7 +370,9 @@ def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
     return list(groups.values())
 
 
-def _selection(cells: list[tuple[Any, Fit | None]], problems: list[Problem], criterion: str, options: Options) -> Selection:
+def _selection(
+    cells: list[tuple[Any, Fit | None]], problems: list[Problem], table: tabular.Table, criterion: str, options: Options
+) -> Selection:
     import pandas as pd
 
     fits = calibrate({(cell.family.name, cell.num_components): fit for cell, fit in cells if fit is not None})
@@ -391,10 +407,13 @@ def _selection(cells: list[tuple[Any, Fit | None]], problems: list[Problem], cri
         criterion=criterion,
         warnings=(),
         trust_report=(),
+        doubts={},
         num_rows=problems[0].total,
         columns=problems[0].table.columns,
         seed=options.seed,
     )
+    if selection.ranking():
+        selection = dataclasses.replace(selection, doubts=doubt.facts(selection, table.x, table.weight))
     return dataclasses.replace(
         selection, warnings=sentences.warnings(selection, problems), trust_report=sentences.trust(selection)
     )

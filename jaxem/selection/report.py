@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import trust as levels
 from .._status import Status
+from . import doubt
 
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def trust(selection: Selection) -> tuple[str, ...]:
     best = ranking[0]
     said = [levels.sentence(best.trust, best.num_components, best.replicated, best.num_finalists, best.improved, best.stable)]
     said += _runner_up(selection.criterion, ranking)
+    said += doubt.leads(selection.doubts, selection.criterion) + doubt.opinions(selection.doubts, selection.criterion)
+    said += doubt.overlap(selection.doubts, best.num_components)
     said += _elsewhere(selection.criterion, ranking)
     said += _failures(selection)
     said += _tiny(best)
@@ -103,6 +106,7 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     if tempting:
         names = ", ".join(_name(fit) for fit in tempting[:4]) + (" and others" if len(tempting) > 4 else "")
         said.append(f"{names} would have won, but rest on next to singular components and were left out of the choice.")
+    said += doubt.uncertain(selection.doubts, best.num_components)
     tried = sorted({fit.num_components for fit in selection.fits.values()})
     if len(tried) > 1 and best.num_components == tried[-1]:
         said.append(f"The largest number of components tried, {tried[-1]}, was chosen: try more.")

@@ -256,6 +256,15 @@ class Stability:
             total += labels[:, None] == labels
         return total / len(self.labels)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The shares and the mean agreement as plain numbers."""
+        return {
+            "num_resamples": len(self.winners),
+            "share": self.share,
+            "share_of_num_components": self.share_of_num_components,
+            "adjusted_rand": float(np.mean(self.agreement)),
+        }
+
     def sentence(self) -> str:
         """What the resamples say of the choice."""
         name = f"{self.chosen[0]} with K = {self.chosen[1]}"
