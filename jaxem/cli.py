@@ -138,6 +138,7 @@ def select(
     Every family with every K is fitted from many starts; the lowest BIC wins, and the report says how far to trust that.
     """
     asked = {"families": listed(family), "num_components": numbers(components), "criterion": criterion}
+    asked |= {"num_resamples": resamples}
     tables = Tables(file, array, columns, weights)
     answer(tables, Output(out, report, as_json, quiet), cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import stats
 
 import jaxem
 from jaxem import resampling
-from jaxem.selection import bootstrap_lrt, merge
+from jaxem.selection import bootstrap_lrt, doubt, merge
 from jaxem.selection.resampled import adjusted_rand
 
 
@@ -152,3 +153,36 @@ def test_merging_lowers_the_entropy_most(fitted, x):
     assert tree.entropy[1] == pytest.approx(tried[best], rel=1e-9)
     with pytest.raises(ValueError, match="num_clusters must be at most the fit's 3 components, got 4"):
         tree.predict(x, 4)
+
+
+def test_the_trust_report_has_its_facts(selection):
+    """Criteria, overlap and leads, in sentences and as numbers."""
+    facts = selection.doubts
+    assert facts["criteria"]["bic"] == {"family": "EEE", "num_components": 3}
+    assert facts["criteria"]["icl"] == {"family": "VVV", "num_components": 2}
+    assert facts["relative_entropy"] == selection.best.relative_entropy
+    told = " ".join(selection.trust_report)
+    assert "ICL chooses VVV with K = 2" in told
+    assert "Clusters overlap a little: relative entropy 0.86" in told
+    lead = facts["leads"][0]
+    assert (lead["family"], lead["num_components"]) == ("EEE", 4)
+    assert f"it holds in {lead['share_ahead']:.0%} of 999 resamplings" in told
+    assert any("EEE with K = 4 is within the noise" in warning for warning in selection.warnings)
+
+
+def test_a_lead_is_measured_against_its_noise(selection, x):
+    """The bootstrap of a sum is nearly normal with the sum's own variance (Vuong 1989)."""
+    difference = 2 * (selection["EEE", 3].log_prob(x) - selection["EEE", 4].log_prob(x))
+    gap = selection["EEE", 4].bic - selection["EEE", 3].bic
+    share = doubt.share_ahead(difference, gap, np.ones(len(x)), (0,))
+    assert share == pytest.approx(stats.norm.cdf(gap / (difference.std() * np.sqrt(len(x)))), abs=0.05)
+    many = np.tile(difference, 40)
+    grouped = doubt.share_ahead(many, gap, np.full(len(many), 1 / 40), (0,))
+    assert grouped == pytest.approx(stats.norm.cdf(gap / (many.std() * np.sqrt(len(many)) / 40)), abs=0.05)
+
+
+def test_a_selection_can_ask_for_its_stability(faithful):
+    found = jaxem.select(faithful, "EEE", range(2, 4), num_restarts=3, moves=False, num_resamples=5)
+    assert found.doubts["stability"]["num_resamples"] == 5
+    assert found.trust_report[-1].startswith("Of 5 resamples")
+    assert json.loads(found.to_json())["doubts"]["stability"] == found.doubts["stability"]
