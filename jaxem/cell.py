@@ -138,8 +138,11 @@ def _distinct(runs: list[Run], most: int, apart: float, known: list[float]) -> l
 
 def _distance(family: Any, a: MixtureParams, b: MixtureParams) -> float:
     """The largest difference between the components of two mixtures under the best matching."""
-    from scipy.optimize import linear_sum_assignment
-
     between = np.maximum(family.distance(a.components, b.components), np.abs(a.log_weights[:, None] - b.log_weights))
+    nearest = between.argmin(axis=1)
+    if len(set(nearest.tolist())) == len(nearest):
+        return float(between.min(axis=1).max())
+    from scipy.optimize import linear_sum_assignment  # slow to load, and rarely needed
+
     rows, columns = linear_sum_assignment(np.minimum(between, 1e6))
     return float(between[rows, columns].max())

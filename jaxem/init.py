@@ -1,4 +1,4 @@
-"""Starts: where EM begins. Owns every kind of start; imports layers 0 to 2, NumPy and SciPy.
+"""Starts: where EM begins. Owns every kind of start; imports layers 0 to 2, ward and NumPy.
 
 A start is nothing but responsibilities (k, n). Each is drawn from its own stream of random numbers, set by the seed, the number of
 components and the number of the restart: restart 7 of K = 3 is the same whatever else is run.
@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from . import ward
 
 
 KINDS = ("portfolio", "kmeans++", "ward", "random-rows", "random-responsibilities")
@@ -121,16 +123,13 @@ class Starts:
 
     @functools.cache  # noqa: B019  # one tree a scaling, for as long as the starts live
     def _tree(self, kind: str) -> tuple[np.ndarray, Callable[[int], np.ndarray]]:
-        from scipy.cluster.hierarchy import linkage
-
         space = self.whitened if kind.endswith("-whitened") else self.x
         rows = self.seen
         if len(rows) > WARD_ROWS:
             rows = np.sort(stream(self.seed, 0, 0).choice(rows, WARD_ROWS, replace=False))
         elif len(rows) == space.shape[1]:
             rows = np.arange(space.shape[1])
-        merges = linkage(space[:, rows].T, "ward") if len(rows) > 1 else np.zeros((0, 4))
-        return rows, functools.partial(_cut, merges, len(rows))
+        return rows, functools.partial(_cut, ward.tree(space[:, rows]), len(rows))
 
     def _random_rows(self, k: int, rng: np.random.Generator) -> np.ndarray:
         """Random rows as means, the data's own covariance for every component, one E-step."""
@@ -191,10 +190,10 @@ def _kmeans(x: np.ndarray, weight: np.ndarray, k: int, lloyd: int, rng: np.rando
 
 
 def _cut(merges: np.ndarray, num_rows: int, k: int) -> np.ndarray:
-    """Labels 0..k−1 after all but the last k − 1 merges of a linkage."""
+    """Labels 0..k−1 after all but the last k − 1 merges of a tree."""
     parent = np.arange(2 * num_rows)
     for step in range(num_rows - k):
-        parent[merges[step, :2].astype(int)] = num_rows + step
+        parent[merges[step]] = num_rows + step
     roots = np.arange(num_rows)
     while True:
         above = parent[roots]

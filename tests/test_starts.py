@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import identical
+from scipy.cluster.hierarchy import linkage
 
 import jaxem
-from jaxem import init
+from jaxem import init, ward
 
 
 K = 3
@@ -103,3 +104,12 @@ def test_overlapping_pairs_come_first():
     resp = np.array([[0.5, 0.5, 0.0, 0.0], [0.5, 0.5, 0.1, 0.0], [0.0, 0.0, 0.9, 1.0]])
     pairs = init.overlapping_pairs(np.ones(4), resp, 2)
     assert [set(pair) for pair in pairs] == [{0, 1}, {1, 2}]
+
+
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (3, 2), (60, 1), (272, 2), (500, 8)])
+def test_ward_cuts_where_scipy_cuts(rng, n, d):
+    x = rng.normal(size=(d, n))
+    ours, theirs = ward.tree(x), linkage(x.T, "ward")[:, :2].astype(int)
+    for k in range(1, min(n, 12)):
+        pairs = set(zip(init._cut(ours, n, k).tolist(), init._cut(theirs, n, k).tolist(), strict=True))
+        assert len(pairs) == k
