@@ -1,11 +1,21 @@
-"""Choosing the number of components and the family, and how sure one can be. Imports layers 0 to 3."""
+"""Choosing the number of components and the family, and how sure one can be. Imports layers 0 to 3.
+
+What refits replicates of the data is loaded when it is first used: a selection need not wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .calibrated import Slope, singular_bic, slope_heuristic
-from .lrt import BootstrapLRT, bootstrap_lrt
 from .merging import MergeTree, merge
 from .path import Interrupted, Selection, select
-from .resampled import CrossValidation, Stability
 
+
+if TYPE_CHECKING:
+    from .lrt import BootstrapLRT, bootstrap_lrt
+    from .resampled import CrossValidation, Stability
 
 __all__ = [
     "BootstrapLRT",
@@ -21,3 +31,11 @@ __all__ = [
     "singular_bic",
     "slope_heuristic",
 ]
+
+_HOMES = {"BootstrapLRT": "lrt", "CrossValidation": "resampled", "Stability": "resampled", "bootstrap_lrt": "lrt"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
