@@ -13,6 +13,7 @@ from matplotlib.patches import Ellipse
 
 import jaxem
 from jaxem import plot
+from jaxem.selection import merge
 
 
 @pytest.fixture(scope="module")
@@ -190,9 +191,9 @@ class TestFits:
         assert (grid[1, 0].get_xlabel(), grid[1, 0].get_ylabel()) == ("eruptions", "waiting")
         assert plot.pairs(fitted, faithful, ("waiting",)).shape == (1, 1)
 
-    def test_tree_joins_what_is_merged(self):
-        ax = plot.merging_tree([[0, 2, 4.0], [1, 3, 1.0]])
-        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "1", "3"]
-        assert [text.get_text() for text in ax.texts] == ["4", "1"]
-        with pytest.raises(ValueError, match="each number once"):
-            plot.merging_tree([[0, 0, 1.0]])
+    def test_tree_joins_what_is_merged(self, fitted, faithful):
+        tree = merge(fitted, faithful)
+        ax = plot.merging_tree(tree)
+        assert tree.partitions[2] == ((0, 2), (1,))
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "3", "2"]
+        assert [text.get_text() for text in ax.texts] == [f"{tree.entropy[1]:.3g}", "0"]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..result import Fit
+    from ..selection import MergeTree
     from ..standard_errors import StandardErrors
 
 NORMAL_95 = 1.959964
@@ -66,40 +67,39 @@ def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = No
     return ax
 
 
-def merging_tree(merges: Any, ax: Axes | None = None, labels: Any = None) -> Axes:
-    """Draw which components are merged, one pair at a time, from the bottom up, each step with what it costs or saves.
+def merging_tree(tree: MergeTree, ax: Axes | None = None) -> Axes:
+    """Draw which components are merged, one pair at a time, each step with the entropy that is left; the elbow is dashed.
 
     Args:
-        merges: Shape (k − 1, 3), as SciPy's linkages begin: numbers of the two merged, and a value, such as the entropy that is
-            left. Numbers from k on are merged components, in order.
+        tree: What `jaxem.selection.merge` made of a fit.
         ax: Where to draw; a new figure without it.
-        labels: Names of the k components; their numbers from 1 without them.
-    Raises:
-        ValueError: if `merges` is no such table.
     """
-    ax, steps = axes(ax), np.asarray(merges, float)
-    k = len(steps) + 1
-    if steps.ndim != 2 or steps.shape[1] < 3 or not np.array_equal(np.sort(steps[:, :2], axis=None), np.arange(2 * k - 2)):
-        raise ValueError(
-            f"merges must have one row (a, b, value) for each of k - 1 merges, each number once; got shape {steps.shape}"
+    ax, k = axes(ax), len(tree.entropy)
+    order = _leaves(tree.partitions)
+    place: dict[tuple[int, ...], tuple[float, float]] = {(j,): (float(order.index(j)), float(k)) for j in range(k)}
+    for left_over in range(k - 1, 0, -1):
+        (joined,) = set(tree.partitions[left_over]) - set(tree.partitions[left_over + 1])
+        (left, low), (right, lower) = (place[part] for part in tree.partitions[left_over + 1] if set(part) < set(joined))
+        ax.plot([left, left, right, right], [low, left_over, left_over, lower], color="black", linewidth=1.6)
+        place[joined] = ((left + right) / 2, float(left_over))
+        ax.annotate(
+            f"{round(tree.entropy[left_over - 1], 6):.3g}", place[joined], (5, 3), textcoords="offset points", fontsize=9
         )
-    members: dict[int, list[int]] = {j: [j] for j in range(k)}
-    for step, (a, b) in enumerate(steps[:, :2].astype(int)):
-        members[k + step] = members[a] + members[b]
-    order = members[2 * k - 2]
-    place = {j: (float(order.index(j)), float(k)) for j in range(k)}
-    for step, (a, b) in enumerate(steps[:, :2].astype(int)):
-        (left, low), (right, lower), top = place[a], place[b], float(k - 1 - step)
-        ax.plot([left, left, right, right], [low, top, top, lower], color="black", linewidth=1.6)
-        middle = (left + right) / 2
-        ax.annotate(f"{steps[step, 2]:.3g}", (middle, top), (5, 3), textcoords="offset points", fontsize=9)
-        place[k + step] = (middle, top)
     for j in range(k):
-        ax.plot(*place[j], marker=marker(j), color=colour(j), markersize=10, clip_on=False)
-    names = [str(j + 1) for j in range(k)] if labels is None else list(labels)
-    ax.set_xticks(range(k), [names[j] for j in order])
+        ax.plot(*place[(j,)], marker=marker(j), color=colour(j), markersize=10, clip_on=False)
+    if tree.elbow < k:
+        ax.axhline(tree.elbow, color=GREY, linestyle="--", linewidth=1.2, zorder=0)
+    ax.set_xticks(range(k), [str(j + 1) for j in order])
     ax.set_yticks(range(1, k + 1))
-    ax.invert_yaxis()
     ax.set_ylim(k + 0.2, 0.6)
     ax.set(xlabel="component", ylabel="clusters left")
+    ax.set_title(f"{tree.fit.family}, K = {k}: entropy left in nats; the elbow is at {tree.elbow}", fontsize=10)
     return ax
+
+
+def _leaves(partitions: dict[int, Any]) -> list[int]:
+    """The components in an order in which no lines cross: what is joined stands together."""
+    order = [list(part) for part in partitions[1]]
+    for count in sorted(partitions):
+        order = [piece for part in order for piece in ([own for own in map(list, partitions[count]) if set(own) <= set(part)])]
+    return [j for part in order for j in part]
