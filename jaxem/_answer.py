@@ -52,13 +52,13 @@ class Output:
     as_json: bool
     quiet: bool
 
-    def write(self, selection: Any, frame: Any) -> str:
+    def write(self, selection: Any, frame: Any, weight: Any) -> str:
         """Write what was asked for, and say in a sentence what was."""
         said = ""
         if self.out:
             said += f" Written to {self.out}: {', '.join(io.write_selection(selection, frame, self.out))}."
         if self.report:
-            selection.report(self.report, frame)
+            selection.report(self.report, frame, weight)
             said += f" The report is {self.report}."
         return said
 
@@ -76,12 +76,10 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
                 found = selection.select(frame, weights=weight, progress=tell, **asked)
                 seconds = time.perf_counter() - began
         except selection.Interrupted as stopped:
-            if stopped.selection.fits and (said := output.write(stopped.selection, frame)):
+            if stopped.selection.fits and (said := output.write(stopped.selection, frame, weight)):
                 typer.echo(f"jaxem: what was finished is kept.{said}", err=True)
             raise
-        closing = (
-            f"{len(found.runs):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{output.write(found, frame)}"
-        )
+        closing = f"{len(found.runs):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{output.write(found, frame, weight)}"
         if output.as_json:
             typer.echo(found.to_json())
         elif output.quiet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import inspect
 import io
 import os
 import platform
@@ -18,6 +19,9 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .result import Fit
     from .selection import Selection
+    from .standard_errors import StandardErrors
+
+MOST_PARAMS = 150  # beyond, a table of errors is no reading matter, and a Hessian takes its time
 
 MARKS = {
     "best": "the choice",
@@ -33,24 +37,26 @@ th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(-
 th:first-child, td:first-child { text-align: left; } td.best { font-weight: 700; outline: 2px solid var(--good); }
 td.doubt::after { content: "?"; } td.spike { opacity: .6; } td.spike::after { content: "~"; }
 .trust { border-left: 4px solid var(--good); padding: .2rem 1rem; background: var(--soft); }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: white; }
-small, figcaption { opacity: .8; font-size: .9rem; } pre { overflow-x: auto; padding: .6rem; background: var(--soft); }
-@media print { body { font-size: 11pt; max-width: none; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
+figure { margin: 1rem 0; overflow-x: auto; } img { width: 100%; min-width: 32rem; height: auto; background: white; }
+small, figcaption { opacity: .8; font-size: .9rem; } pre { white-space: pre-wrap; padding: .6rem; background: var(--soft); }
+@media print { body { font-size: 11pt; max-width: none; } h2 { break-after: avoid; } figure, table { break-inside: avoid; }
+  img { min-width: 0; } .wide { overflow: visible; } details::details-content { content-visibility: visible; } }
 """
 
 
-def write(selection: Selection, path: str | os.PathLike[str], data: Any = None) -> None:
+def write(selection: Selection, path: str | os.PathLike[str], data: Any = None, weights: Any = None) -> None:
     """Write the report of a selection, whole or not at all.
 
     Args:
         selection: What `jaxem.select` found.
         path: The HTML file.
-        data: The rows, for a picture of the clusters; they are drawn, and not kept.
+        data: The rows, for pictures of the clusters and the errors of the parameters; they are drawn, and not kept.
+        weights: Row weights (n,), if the selection had some.
     """
-    _storage.write_text(path, page(selection, data))
+    _storage.write_text(path, page(selection, data, weights))
 
 
-def page(selection: Selection, data: Any = None) -> str:
+def page(selection: Selection, data: Any = None, weights: Any = None) -> str:
     """The report as HTML text: choice, trust, warnings, table, pictures, parameters, and the call that reproduces it."""
     ranking = selection.ranking()
     title = _choice(selection, ranking[0]) if ranking else "No fit can be chosen"
@@ -60,9 +66,13 @@ def page(selection: Selection, data: Any = None) -> str:
     if selection.warnings:
         parts += ["<h2>Warnings</h2>", _list(selection.warnings)]
     parts += [f"<h2>{selection.criterion.upper()} by family and number of components</h2>", _table(selection)]
-    parts += _pictures(selection, ranking[0] if ranking else None, data)
+    errors, why_none = _errors(ranking[0], data, weights) if ranking else (None, "")
+    parts += _pictures(selection, ranking[0] if ranking else None, data, errors)
     if ranking:
         parts += ["<h2>Parameters of the choice</h2>", _parameters(ranking[0])]
+        parts += (
+            [_error_table(errors)] if errors is not None else [f"<p><small>{_text(why_none)}</small></p>"] if why_none else []
+        )
     parts += ["<h2>How to get this again</h2>", f"<pre>{_text(call(selection))}</pre>", f"<p><small>{_versions()}</small></p>"]
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{_text(title)}</title><style>{STYLE}</style>"
@@ -71,13 +81,20 @@ def page(selection: Selection, data: Any = None) -> str:
 
 
 def call(selection: Selection) -> str:
-    """The call of `jaxem.select` that gives this selection again, with its other settings at their defaults."""
+    """The call of `jaxem.select` that gives this selection again; settings that it does not name are at their defaults."""
+    from .selection import select
+
     families = list(dict.fromkeys(selection.table["family"]))
     components = sorted(set(selection.table["num_components"].tolist()))
-    seed = selection.seed[0] if len(selection.seed) == 1 else list(selection.seed)
     run = components == list(range(components[0], components[-1] + 1))
     tried = f"range({components[0]}, {components[-1] + 1})" if run else components
-    return f"jaxem.select(data, {families}, {tried}, criterion={selection.criterion!r}, seed={seed})"
+    seed = selection.seed[0] if len(selection.seed) == 1 else list(selection.seed)
+    defaults = {name: parameter.default for name, parameter in inspect.signature(select).parameters.items()}
+    words = [f"criterion={selection.criterion!r}"]
+    words += [f"{name}={value!r}" for name, value in selection.settings.items() if name in defaults and value != defaults[name]]
+    if selection.settings.get("weighted"):
+        words.append("weights=weights")
+    return f"jaxem.select({', '.join(['data', str(families), str(tried), *words, f'seed={seed}'])})"
 
 
 def _text(value: Any) -> str:
@@ -120,15 +137,24 @@ def _table(selection: Selection) -> str:
     return f'<div class="wide"><table>{"".join(lines)}</table></div><p><small>{legend}.</small></p>'
 
 
-def _pictures(selection: Selection, best: Fit | None, data: Any) -> list[str]:
+def _pictures(selection: Selection, best: Fit | None, data: Any, errors: StandardErrors | None) -> list[str]:
     from . import plot
 
     out = []
     if len(selection.table) > 1:
         what = f"{selection.criterion.upper()} by number of components, one line a family"
         out.append(_figure(plot.criteria(selection), what))
-    if best is not None and data is not None:
+    if best is None:
+        return out
+    if data is not None:
         out.append(_figure(plot.clusters(best, data), "The rows and the clusters of the choice"))
+        if best.num_components > 1:
+            out.append(_figure(plot.uncertainty(best, data), "How sure the cluster of each row is"))
+    if len(best.columns) > 2:
+        out.append(_figure(plot.profile(best, errors), "The clusters side by side"))
+    if best.num_components > 1:
+        what = "Where every run of the choice ended: was the best log-likelihood found more than once?"
+        out.append(_figure(plot.restarts(selection, best.family, best.num_components), what))
     return out
 
 
@@ -136,7 +162,9 @@ def _figure(ax: Any, what: str) -> str:
     buffer = io.BytesIO()
     ax.figure.savefig(buffer, format="png", dpi=160)
     picture = base64.b64encode(buffer.getvalue()).decode()
-    return f'<figure><img alt="{_text(what)}" src="data:image/png;base64,{picture}"><figcaption>{_text(what)}.</figcaption></figure>'
+    caption = _text(what) + ("" if what.endswith("?") else ".")
+    source = f"data:image/png;base64,{picture}"
+    return f'<figure><img alt="{_text(what)}" src="{source}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _parameters(fit: Fit) -> str:
@@ -155,6 +183,34 @@ def _parameters(fit: Fit) -> str:
         lines.append(f"<tr><td>{k + 1}</td><td>{weight:.2f}</td><td>{fit.sizes[k]:g}</td>{values}</tr>")
     note = "mean ± standard deviation within the cluster" if sds is not None else "expected count"
     return f'<div class="wide"><table>{"".join(lines)}</table></div><p><small>{note}.</small></p>{_covariances(fit)}'
+
+
+def _errors(fit: Fit, data: Any, weights: Any) -> tuple[StandardErrors | None, str]:
+    """Standard errors of the fit or, where there are none, the reason."""
+    if data is None:
+        return None, "Standard errors need the data: selection.report(path, data)."
+    if fit.num_params > MOST_PARAMS:
+        return None, f"{fit.num_params} parameters are too many for a table of errors; fit.standard_errors(data) computes them."
+    try:
+        return fit.standard_errors(data, weights=weights), ""
+    except (RuntimeError, ValueError) as error:
+        return None, f"There are no standard errors: {error}."
+
+
+def _error_table(errors: StandardErrors) -> str:
+    """Every parameter with its error and interval, folded up."""
+    lines = ["<tr><th>parameter</th><th>cluster</th><th>columns</th><th>estimate</th><th>error</th><th>95 % interval</th></tr>"]
+    for row in errors.table.to_dict(orient="records"):
+        numbers = f"<td>{row['estimate']:.4g}</td><td>{row['standard_error']:.2g}</td>"
+        interval = f"<td>{row['lower']:.4g} to {row['upper']:.4g}</td>"
+        lines.append(
+            f"<tr><td>{_text(row['parameter'])}</td><td>{row['component'] + 1}</td><td>{_text(row['columns'])}</td>{numbers}{interval}</tr>"
+        )
+    said = "".join(f"<p><small>{_text(sentence)}</small></p>" for sentence in errors.warnings)
+    summary = "Standard errors and intervals of all parameters"
+    note = "From the observed information; that the family and K are right is taken for granted."
+    table = f'<div class="wide"><table>{"".join(lines)}</table></div>'
+    return f"<details><summary>{summary}</summary>{table}<p><small>{note}</small></p>{said}</details>"
 
 
 def _covariances(fit: Fit) -> str:

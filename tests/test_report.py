@@ -43,12 +43,20 @@ def test_marks_the_choice(page, selection):
     assert re.findall(r'class="best">([\d.]+)<', page) == [f"{selection.best.bic:.1f}"]
 
 
-def test_has_both_pictures(page):
-    assert page.count("<img alt=") == 2
+def test_has_its_pictures(page):
+    assert re.findall(r'<img alt="(\w+ \w+)', page) == ["BIC by", "The rows", "How sure", "Where every"]
+
+
+def test_says_how_sure_the_parameters_are(page, selection, frame):
+    table = selection.best.standard_errors(frame).table
+    assert page.count(f"<td>{table['estimate'][0]:.4g}</td><td>{table['standard_error'][0]:.2g}</td>") == 1
+    assert page.count("% interval") == 1
+    assert "Standard errors need the data" in report.page(selection)
 
 
 def test_the_call_gives_the_selection_again(selection, frame):
-    call = report.call(selection).replace("criterion=", "num_restarts=3, criterion=")
+    call = report.call(selection)
+    assert call == "jaxem.select(data, ['EEE', 'VVV'], range(1, 4), criterion='bic', num_restarts=3, seed=5)"
     again = eval(call, {"jaxem": jaxem, "data": frame})
     pd.testing.assert_frame_equal(again.table, selection.table)
 

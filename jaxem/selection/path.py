@@ -44,6 +44,7 @@ class Selection:
         num_rows: Rows, or their total weight.
         columns: Names of the columns used.
         seed: Words of the seed.
+        settings: How it was searched: keywords of `select`, by name, and whether there were weights.
     """
 
     fits: dict[tuple[str, int], Fit]
@@ -56,6 +57,7 @@ class Selection:
     num_rows: float
     columns: tuple[str, ...]
     seed: tuple[int, ...]
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def best(self) -> Fit:
@@ -182,16 +184,17 @@ class Selection:
 
         return draw(self, ax=ax)
 
-    def report(self, path: str | os.PathLike[str], data: Any = None) -> None:
+    def report(self, path: str | os.PathLike[str], data: Any = None, weights: Any = None) -> None:
         """Write one self-contained page of HTML; see `jaxem.report.write`.
 
         Args:
             path: The file, written whole or not at all.
-            data: The rows, for a picture of the clusters.
+            data: The rows, for pictures of the clusters and for the errors of the parameters.
+            weights: Row weights (n,), if the selection had some.
         """
         from ..report import write
 
-        write(self, path, data)
+        write(self, path, data, weights)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, as `to_json` writes them; "best" is None where no fit can be chosen."""
@@ -205,6 +208,7 @@ class Selection:
             "warnings": list(self.warnings),
             "data": {"num_rows": self.num_rows, "columns": list(self.columns)},
             "seed": self.seed[0] if len(self.seed) == 1 else list(self.seed),
+            "settings": self.settings,
             "version": __version__,
         }
 
@@ -411,12 +415,19 @@ def _selection(
         num_rows=problems[0].total,
         columns=problems[0].table.columns,
         seed=options.seed,
+        settings=_settings(options, problems[0]),
     )
     if selection.ranking():
         selection = dataclasses.replace(selection, doubts=doubt.facts(selection, table.x, table.weight))
     return dataclasses.replace(
         selection, warnings=sentences.warnings(selection, problems), trust_report=sentences.trust(selection)
     )
+
+
+def _settings(options: Options, problem: Problem) -> dict[str, Any]:
+    """What `Selection.settings` says."""
+    told = {name: value for name, value in dataclasses.asdict(options).items() if name != "seed"}
+    return told | {"dtype": str(options.dtype), "weighted": bool((problem.table.weight != 1).any())}
 
 
 def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str, Any]:
