@@ -12,7 +12,7 @@ from scipy import stats
 import jaxem
 from jaxem import resampling
 from jaxem.selection import bootstrap_lrt, doubt, merge
-from jaxem.selection.resampled import adjusted_rand
+from jaxem.selection.stability import adjusted_rand
 
 
 @pytest.fixture(scope="module")

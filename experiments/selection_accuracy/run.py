@@ -25,7 +25,7 @@ from jaxem.families import gaussian
 from jaxem.replicates import Replicates, Task
 from jaxem.selection.calibrated import calibrate
 from jaxem.selection.lrt import unit_scale
-from jaxem.selection.resampled import Score
+from jaxem.selection.stability import Score
 
 
 HERE = pathlib.Path(__file__).parent

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .calibrated import Slope, singular_bic, slope_heuristic
 from .merging import MergeTree, merge
-from .path import Interrupted, Selection, select
+from .outcome import Interrupted, Selection
+from .path import select
 
 
 if TYPE_CHECKING:
     from .lrt import BootstrapLRT, bootstrap_lrt
-    from .resampled import CrossValidation, Stability
+    from .stability import Stability
+    from .validation import CrossValidation
 
 __all__ = [
     "BootstrapLRT",
@@ -32,7 +34,7 @@ __all__ = [
     "slope_heuristic",
 ]
 
-_HOMES = {"BootstrapLRT": "lrt", "CrossValidation": "resampled", "Stability": "resampled", "bootstrap_lrt": "lrt"}
+_HOMES = {"BootstrapLRT": "lrt", "CrossValidation": "validation", "Stability": "stability", "bootstrap_lrt": "lrt"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from .. import resampling
 
 if TYPE_CHECKING:
     from ..result import Fit
-    from .path import Selection
+    from .outcome import Selection
 
 
 SECOND_OPINIONS = ("bic", "icl", "slope")  # evidence; clusters; a penalty that the data calibrate

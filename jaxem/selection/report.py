@@ -11,7 +11,7 @@ from . import doubt
 
 if TYPE_CHECKING:
     from ..result import Fit
-    from .path import Selection
+    from .outcome import Selection
 
 
 TINY = 2.0  # a component with fewer than this many times the rows its covariance needs is worth a sentence

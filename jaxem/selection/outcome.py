@@ -1,0 +1,256 @@
+"""`Selection`: what `select` found, and the questions that can be asked of it. Imports layers 0 to 3."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _storage, criteria
+from .._version import __version__
+from ..result import Fit
+from .merging import MergeTree, merge
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .stability import Stability
+    from .validation import CrossValidation
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Selection:
+    """The outcome of `select`: every fit, the choice, and how far it can be trusted. It holds no data.
+
+    Attributes:
+        fits: Every `Fit` by (family, num_components); cells without one are missing here and explained in `table`.
+        table: A data frame with one row a (family, num_components).
+        runs: A data frame with one row a run, failed ones included.
+        criterion: What was minimised: one of `jaxem.criteria.NAMES`.
+        warnings: Sentences about the data and the fits.
+        trust_report: Sentences: how far to trust the choice.
+        doubts: The numbers behind these sentences: optimum, criteria, relative_entropy, leads and, if asked for, stability.
+        num_rows: Rows, or their total weight.
+        columns: Names of the columns used.
+        seed: Words of the seed.
+        settings: How it was searched: keywords of `select`, by name, and whether there were weights.
+    """
+
+    fits: dict[tuple[str, int], Fit]
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    criterion: str
+    warnings: tuple[str, ...]
+    trust_report: tuple[str, ...]
+    doubts: dict[str, Any]
+    num_rows: float
+    columns: tuple[str, ...]
+    seed: tuple[int, ...]
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def best(self) -> Fit:
+        """The chosen fit: the lowest criterion among fits that are not spurious.
+
+        Raises:
+            RuntimeError: if there is none.
+        """
+        return self.best_by(self.criterion)
+
+    def best_by(self, criterion: str) -> Fit:
+        """The fit that another criterion chooses.
+
+        Args:
+            criterion: One of `jaxem.criteria.NAMES`: "aic", "aicc", "bic", "caic", "sabic", "hqic", "icl", "clc", "nec", "slope",
+                "sbic".
+        Raises:
+            ValueError: for an unknown criterion.
+            RuntimeError: if no fit can be chosen.
+        """
+        ranking = self.ranking(criterion)
+        if not ranking:
+            if self.ranking("bic"):
+                raise RuntimeError(f"{criterion} is not known for any fit: `slope` needs six sizes of models or more")
+            reasons = "; ".join(sorted(set(self.table["status"])))
+            raise RuntimeError(f"no fit can be chosen ({reasons}); allow fewer components or shared covariances")
+        return ranking[0]
+
+    def ranking(self, criterion: str | None = None) -> list[Fit]:
+        """All fits that can be chosen, best first."""
+        criterion = check_criterion(self.criterion if criterion is None else criterion)
+        able = [fit for fit in self.fits.values() if not fit.spurious and not fit.status.failed]
+        able = [fit for fit in able if not np.isnan(getattr(fit, criterion))]
+        return sorted(able, key=lambda fit: getattr(fit, criterion))
+
+    def __getitem__(self, key: tuple[str, int]) -> Fit:
+        """The fit of one (family, num_components).
+
+        Raises:
+            KeyError: if it was not asked for or has no fit, with the reason.
+        """
+        if key in self.fits:
+            return self.fits[key]
+        rows = self.table[(self.table["family"] == key[0]) & (self.table["num_components"] == key[1])]
+        why = (
+            f"it has no fit: {rows['status'].iloc[0]}" if len(rows) else f"there are {sorted({name for name, _ in self.fits})}"
+        )
+        raise KeyError(f"no fit for {key!r}; {why}")
+
+    def __repr__(self) -> str:
+        if not self.ranking():
+            return "Selection(best=None)"
+        best = self.best
+        value = getattr(best, self.criterion)
+        return f"Selection(best={best.family!r}, num_components={best.num_components}, {self.criterion}={value:.4f})"
+
+    def cross_validate(
+        self, data: Any, folds: int = 10, *, weights: Any = None, num_restarts: int = 5, seed: Any = 0
+    ) -> CrossValidation:
+        """Score every cell by the log-density of rows it was not fitted to.
+
+        Each fold is a lane with weight 0 for the rows it leaves out; EM begins at the fit to all rows and at random starts.
+
+        Args:
+            data: The rows of the selection (it holds no data).
+            folds: Into how many parts of equal size the rows are cut, at random.
+            weights: Row weights (n,), if the selection had some.
+            num_restarts: Random starts for each cell and fold.
+            seed: An int or a JAX key.
+        Returns:
+            A `CrossValidation`: `.table`, `.best` and `.one_standard_error`.
+        Raises:
+            ValueError: for bad values.
+            RuntimeError: if no cell has a fit in every fold.
+        References:
+            Smyth 2000, Statistics and Computing 10; the one-standard-error rule: Breiman et al. 1984, CART, sec. 3.4.3.
+        """
+        from .validation import cross_validate
+
+        return cross_validate(self, data, folds, weights, num_restarts, seed)
+
+    def stability(
+        self,
+        data: Any,
+        num_resamples: int = 200,
+        *,
+        weights: Any = None,
+        num_restarts: int = 2,
+        fraction: float = 0.8,
+        seed: Any = 0,
+    ) -> Stability:
+        """Make the whole choice again on parts of the rows.
+
+        Parts are drawn without replacement: repeated rows, as a bootstrap has them, look like clusters and raise K.
+
+        Args:
+            data: The rows of the selection (it holds no data).
+            num_resamples: How many parts.
+            weights: Row weights (n,), if the selection had some.
+            num_restarts: Random starts for each cell and part, beside the fit to all rows.
+            fraction: Share of the rows in each part.
+            seed: An int or a JAX key.
+        Returns:
+            A `Stability`: `.table` (how often each cell wins), `.agreement` (adjusted Rand index with the choice) and
+            `.coclustering()`.
+        Raises:
+            ValueError: for bad values.
+            RuntimeError: if some part has no usable fit.
+        References:
+            Ben-Hur, Elisseeff & Guyon 2002, Pacific Symposium on Biocomputing 7; co-clustering: Monti, Tamayo, Mesirov & Golub
+            2003, Machine Learning 52.
+        """
+        from .stability import stability
+
+        return stability(self, data, num_resamples, weights, num_restarts, fraction, seed)
+
+    def merge(self, data: Any, *, weights: Any = None) -> MergeTree:
+        """Join the choice's components into clusters, for their number need not be that of clusters; see `jaxem.selection.merge`."""
+        return merge(self.best, data, weights)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the criterion by number of components and family; see `jaxem.plot.criteria`."""
+        from ..plot import criteria as draw
+
+        return draw(self, ax=ax)
+
+    def report(self, path: str | os.PathLike[str], data: Any = None, weights: Any = None) -> None:
+        """Write one self-contained page of HTML; see `jaxem.report.write`.
+
+        Args:
+            path: The file, written whole or not at all.
+            data: The rows, for pictures of the clusters and for the errors of the parameters.
+            weights: Row weights (n,), if the selection had some.
+        """
+        from ..report import write
+
+        write(self, path, data, weights)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, as `to_json` writes them; "best" is None where no fit can be chosen."""
+        ranking = self.ranking()
+        return {
+            "best": _describe(ranking[0]) if ranking else None,
+            "criterion": self.criterion,
+            "table": [_plain(row) for row in self.table.to_dict(orient="records")],
+            "trust_report": list(self.trust_report),
+            "doubts": self.doubts,
+            "warnings": list(self.warnings),
+            "data": {"num_rows": self.num_rows, "columns": list(self.columns)},
+            "seed": self.seed[0] if len(self.seed) == 1 else list(self.seed),
+            "settings": self.settings,
+            "version": __version__,
+        }
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The selection as JSON text; written to `path` too, whole or not at all, if one is given."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        if path is not None:
+            _storage.write_text(path, text + "\n")
+        return text
+
+
+def _describe(fit: Fit) -> dict[str, Any]:
+    """A fit as JSON values."""
+    names = ("family", "num_components", "log_likelihood", "num_params", *criteria.NAMES, "relative_entropy", "trust")
+    return {
+        **_plain({name: getattr(fit, name) for name in names}),
+        "status": fit.status.name.lower(),
+        "params": {name: array.tolist() for name, array in fit.params.asdict().items()},
+        "sizes": fit.sizes.tolist(),
+    }
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    """A row of JSON values: what is not finite or not known is null."""
+    out = {}
+    for name, value in row.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        out[name] = None if value is None or (isinstance(value, float) and not np.isfinite(value)) else value
+    return out
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during `select`; what had been finished by then is in `selection`.
+
+    Attributes:
+        selection: A `Selection` of the fits that the phases before the interrupted one have found; there may be none.
+    """
+
+    def __init__(self, selection: Selection):
+        super().__init__("interrupted")
+        self.selection = selection
+
+
+def check_criterion(criterion: str) -> str:
+    """The name of a criterion.
+
+    Raises:
+        ValueError: if it is unknown.
+    """
+    if criterion not in criteria.NAMES:
+        raise ValueError(f"criterion must be one of {', '.join(map(repr, criteria.NAMES))}, got {criterion!r}")
+    return criterion
