@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import _process, io
+from . import _bayesian, _process, io
 from ._answer import Output, Tables, answer, listed, numbers
 from ._version import __version__
 
@@ -212,6 +212,10 @@ def predict(
             typer.echo("\n".join(map(str, table["cluster"])))
         elif not out:
             typer.echo(io.as_csv(table), nl=False)
+
+
+app.command(epilog=_examples("jaxem posterior table.csv", "jaxem posterior table.csv --sampler nuts"))(_bayesian.posterior)
+app.command(epilog=_examples("jaxem compare table.csv", "jaxem compare table.csv --out result"))(_bayesian.compare)
 
 
 @app.command(epilog=_examples("jaxem datasets", "jaxem datasets faithful", "jaxem datasets faithful --out faithful.csv"))

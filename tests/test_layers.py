@@ -31,11 +31,18 @@ LAYERS = {
     ],
     4: ["selection"],
     5: ["datasets", "plot", "report", "bayes", "sklearn"],
-    6: ["cli __main__ _answer _terminal _process io _formats"],
+    6: ["cli __main__ _answer _bayesian _terminal _process io _formats"],
 }
 ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}
 LIGHT = {"jax", "numpy", "jaxtyping"}
-ALSO = {"cli": {"typer"}, "_answer": {"typer"}, "_terminal": {"rich"}, "bayes": {"numpyro"}, "sklearn": {"sklearn"}}
+ALSO = {
+    "cli": {"typer"},
+    "_answer": {"typer"},
+    "_bayesian": {"typer"},
+    "_terminal": {"rich"},
+    "bayes": {"numpyro"},
+    "sklearn": {"sklearn"},
+}
 
 
 def modules():

@@ -106,18 +106,17 @@ def by_k(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax, table = _axes(ax), comparison.by_k
     if "family" in table:
         table = table[table["family"] == comparison.fit.family]
-    names = [name for name in ("bic", "aic", "icl", "elpd_loo") if name in table and np.isfinite(table[name]).any()]
+    names = [name for name in ("bic", "aic", "icl", "loo") if name in table and np.isfinite(table[name]).any()]
     for number, name in enumerate(names):
-        values = -2 * table[name] if name == "elpd_loo" else table[name]
-        label = "-2 elpd by LOO" if name == "elpd_loo" else name.upper()
-        ax.plot(table["num_components"], values - values.min(), color=COLOURS[number], marker=MARKERS[number], label=label)
+        look: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number], "label": name.upper()}
+        ax.plot(table["num_components"], table[name] - table[name].min(), **look)
     ax.axvline(comparison.fit.num_components, color=GREY, linewidth=0.8, linestyle=":")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="number of components K", ylabel="above its lowest (lower is better)", yscale="symlog")
     ax.set_ylim(bottom=-0.3)
-    if "posterior_k" in table:
+    if "posterior" in table:
         right = ax.twinx()
-        right.bar(table["num_components"], table["posterior_k"], color=GREY, alpha=0.35, width=0.6)
+        right.bar(table["num_components"], table["posterior"], color=GREY, alpha=0.35, width=0.6)
         right.set(ylabel="p(K | data), bars", ylim=(0, None))
     _legend(ax)
     return ax

@@ -1,0 +1,76 @@
+"""The commands `posterior` and `compare`: reports, JSON, files, exit statuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import jaxem
+from jaxem.cli import main
+
+
+@pytest.fixture(scope="module")
+def counts(tmp_path_factory):
+    path = tmp_path_factory.mktemp("posterior") / "counts.csv"
+    jaxem.datasets.load("earthquakes")[["count"]].to_csv(path, index=False)
+    return path
+
+
+ASKED = ["--family", "poisson", "--components", "2", "--samples", "300", "--warmup", "100", "--no-cache"]
+
+
+def test_posterior_prints_a_table_and_both_optima(counts, capsys):
+    assert main(["posterior", str(counts), *ASKED]) == 0
+    said = capsys.readouterr().out
+    assert "poisson with K = 2: " in said
+    assert "Log-posterior at the optima" in said
+    assert "rates[1, count]" in said
+
+
+def test_posterior_as_json_and_in_a_folder(counts, capsys, tmp_path):
+    assert main(["posterior", str(counts), *ASKED, "--json", "--out", str(tmp_path / "new")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["best"]["num_components"] == 2
+    assert told["posterior"]["components"]["rates[0, count]"]["mean"] == pytest.approx(15.8, abs=0.5)
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {
+        "model.npz",
+        "draws.npz",
+        "label_free.csv",
+        "components.csv",
+    }
+    with np.load(tmp_path / "new" / "draws.npz", allow_pickle=False) as file:
+        assert file["rates"].shape[1:] == (300, 2, 1)
+
+
+def test_compare_prints_and_writes_a_page(counts, capsys, tmp_path):
+    arguments = [*ASKED, "--out", str(tmp_path)]
+    arguments[3] = "1:2"
+    assert main(["compare", str(counts), *arguments]) == 0
+    assert "effective dimension" in capsys.readouterr().out
+    assert (tmp_path / "comparison.html").read_text().count("<img ") == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["--sampler", "hmc"], 2, "sampler must be one of 'auto'"),
+        (["--prior", "flat"], 2, "prior must be one of 'weak'"),
+        (["--components", "two"], 2, "--components takes numbers from 1 up"),
+        (["--samples", "3"], 2, "--samples"),
+        (["--columns", "size"], 2, "no column 'size'"),
+    ],
+)
+def test_bad_input_is_a_sentence(counts, capsys, arguments, status, sentence):
+    assert main(["posterior", str(counts), *ASKED, *arguments]) == status
+    captured = capsys.readouterr()
+    assert sentence in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_help_is_by_example(capsys):
+    for command in ("posterior", "compare"):
+        assert main([command, "--help"]) == 0
+        assert f"jaxem {command} table.csv" in capsys.readouterr().out
