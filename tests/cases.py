@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from jaxem.families import Poisson, gaussian
 from jaxem.models.mixture import Mixture, MixtureParams
@@ -37,6 +37,7 @@ class Case:
         log_density: (params, x) -> log-density of every row under every component, shape (k, n).
         estimate: (x, resp) -> maximum-likelihood params for responsibilities (k, n).
         moments: params -> means (k, d) and covariances (k, d, d).
+        accuracy: To what the M-step is exact; below rounding where it iterates in more than one direction at a time.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Case:
     log_density: Callable[[Published, np.ndarray], np.ndarray]
     estimate: Callable[[np.ndarray, np.ndarray], Published]
     moments: Callable[[Published], tuple[np.ndarray, np.ndarray]]
+    accuracy: float = 1e-10
 
     @property
     def d(self) -> int:
@@ -115,22 +117,91 @@ def _ball(covariances: np.ndarray) -> np.ndarray:
     return np.stack([np.trace(c) / len(c) * np.eye(len(c)) for c in covariances])
 
 
+def _volume(covariances: np.ndarray) -> np.ndarray:
+    return np.exp(np.linalg.slogdet(covariances)[1] / covariances.shape[-1])[:, None, None]
+
+
+def _pool(own: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.average(own, axis=0, weights=share), own.shape)
+
+
+def _one_volume(own: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return own / _volume(own) * np.average(_volume(own), axis=0, weights=share)
+
+
+def _one_shape(own: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """λ_k C, by turns."""
+    volumes = np.ones((len(own), 1, 1))
+    for _ in range(60):
+        shape = _pool(own / volumes, share)
+        volumes = np.trace(own @ np.linalg.inv(shape), axis1=1, axis2=2)[:, None, None] / own.shape[-1]
+    return volumes * shape
+
+
+def _along_own_axes(own: np.ndarray, share: np.ndarray, rule: Callable) -> np.ndarray:
+    values, vectors = np.linalg.eigh(own)
+    return vectors @ rule(values[:, :, None] * _eye(own), share) @ vectors.swapaxes(1, 2)
+
+
+def _along_common_axes(own: np.ndarray, share: np.ndarray, equal: bool) -> np.ndarray:
+    """The orthogonal matrix of least cost, from the best of several starts by the equations of its gradient."""
+    d = own.shape[-1]
+    pairs = np.triu_indices(d, 1)
+
+    def turned(angles: np.ndarray, start: np.ndarray) -> np.ndarray:
+        skew = np.zeros((d, d))
+        skew[pairs] = angles / 2
+        skew -= skew.T
+        return start @ np.linalg.solve(_eye(own) - skew, _eye(own) + skew)
+
+    def along(axes: np.ndarray) -> np.ndarray:
+        return axes.T @ own @ axes
+
+    def cost(axes: np.ndarray) -> float:
+        mean = np.log(np.diagonal(along(axes), axis1=1, axis2=2)).mean(1)
+        return np.log(share @ np.exp(mean)) if equal else share @ mean
+
+    def gradient(axes: np.ndarray) -> np.ndarray:
+        there = along(axes)
+        variances = np.diagonal(there, axis1=1, axis2=2)
+        pull = share * np.exp(np.log(variances).mean(1)) if equal else share
+        return np.einsum("k,kij,kij->ij", pull, there, 1 / variances[:, :, None] - 1 / variances[:, None, :])[pairs]
+
+    starts = [_eye(own), *np.linalg.eigh(np.concatenate([own, _pool(own, share)[:1]]))[1]]
+    begin = min(starts, key=cost)
+    near = np.zeros(len(pairs[0]))
+    for _ in range(2):
+        axes = turned(optimize.root(lambda angles: gradient(turned(angles, begin)), near, tol=1e-14).x, begin)
+        if cost(axes) <= cost(begin):
+            break
+        near = optimize.minimize(lambda angles: cost(turned(angles, begin)), near, tol=1e-6).x
+    assert cost(axes) <= cost(begin)
+    return axes @ (along(axes) * _eye(own)) @ axes.T
+
+
 # The covariances of a structure that are nearest in likelihood to the components' own: Celeux & Govaert 1995, section 3.
 STRUCTURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "VVV": lambda own, pooled: own,
-    "EEE": lambda own, pooled: pooled,
-    "VVI": lambda own, pooled: own * _eye(own),
-    "EEI": lambda own, pooled: pooled * _eye(own),
-    "VII": lambda own, pooled: _ball(own),
-    "EII": lambda own, pooled: _ball(pooled),
+    "EII": lambda own, share: _ball(_pool(own, share)),
+    "VII": lambda own, share: _ball(own),
+    "EEI": lambda own, share: _pool(own, share) * _eye(own),
+    "VEI": lambda own, share: _one_shape(own * _eye(own), share),
+    "EVI": lambda own, share: _one_volume(own * _eye(own), share),
+    "VVI": lambda own, share: own * _eye(own),
+    "EEE": _pool,
+    "VEE": _one_shape,
+    "EVE": lambda own, share: _one_volume(_along_common_axes(own, share, equal=True), share),
+    "VVE": lambda own, share: _along_common_axes(own, share, equal=False),
+    "EEV": lambda own, share: _along_own_axes(own, share, _pool),
+    "VEV": lambda own, share: _along_own_axes(own, share, _one_shape),
+    "EVV": _one_volume,
+    "VVV": lambda own, share: own,
 }
 STRUCTURES |= {"V": STRUCTURES["VVV"], "E": STRUCTURES["EEE"]}
 
 
 def structured(code: str, own: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Covariances (k, d, d) of a structure."""
-    pooled = np.broadcast_to(np.average(own, axis=0, weights=counts), own.shape)
-    return STRUCTURES[code](own, pooled)
+    return STRUCTURES[code](own, counts / counts.sum())
 
 
 def _normal_rows(d: int) -> np.ndarray:
@@ -168,6 +239,7 @@ def _normal(code: str, d: int) -> Case:
         log_density=log_density,
         estimate=estimate,
         moments=lambda params: (params["means"], params["covariances"]),
+        accuracy=1e-7 if code in ("EVE", "VVE") else 1e-10,
     )
 
 
@@ -190,7 +262,7 @@ def _poisson(d: int) -> Case:
 
 
 CASES = [
-    *(_normal(code, d) for d in (2, 3) for code in ("VVV", "EEE", "VVI", "EEI", "VII", "EII")),
+    *(_normal(code, d) for d in (2, 3) for code in STRUCTURES if len(code) == 3),
     _normal("E", 1),
     _normal("V", 1),
     _poisson(2),

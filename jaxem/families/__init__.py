@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from .._pytree import replace
 from .gaussian import STRUCTURES, UNIVARIATE, Gaussian, gaussian
 from .poisson import Poisson
 
@@ -38,7 +39,14 @@ def resolve(families: Any, num_features: int) -> list[Any]:
     for item in items:
         for family in _one(item, num_features):
             out.setdefault(family.name, family)
-    return list(out.values())
+    return _alike(list(out.values()))
+
+
+def _alike(families: list[Any]) -> list[Any]:
+    """Gaussian families in one program, whatever their structures."""
+    some = [family for family in families if isinstance(family, Gaussian)]
+    with_axes = any(family.with_axes for family in some)
+    return [replace(family, with_axes=with_axes) if isinstance(family, Gaussian) else family for family in families]
 
 
 def _one(item: Any, num_features: int) -> list[Any]:
@@ -59,8 +67,15 @@ def _one(item: Any, num_features: int) -> list[Any]:
     if code in UNIVARIATE:
         wider = "EEE" if code == "E" else "VVV"
         raise ValueError(f"family {item!r} is for data of one column, and these have {num_features}; use {wider!r}")
-    near = difflib.get_close_matches(item.upper(), [name.upper() for name in names()], n=1, cutoff=0.4)
-    known = next((name for name in names() if near and name.upper() == near[0]), None)
+    near = difflib.get_close_matches(item.upper(), [name.upper() for name in names()], n=9, cutoff=0.4)
+    nearest = max(near, key=lambda name: _likeness(name, item.upper()), default=None)
+    known = next((name for name in names() if name.upper() == nearest), None)
     raise ValueError(
         f"unknown family {item!r}: " + (f"did you mean {known!r}?" if known else f"known are {', '.join(names())}")
     )
+
+
+def _likeness(name: str, given: str) -> tuple[float, int]:
+    """How alike two names are; of structures with as many letters in common, the one with more of them in place."""
+    in_place = sum(a == b for a, b in zip(name, given, strict=False))
+    return difflib.SequenceMatcher(None, given, name).ratio(), in_place

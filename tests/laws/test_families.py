@@ -61,7 +61,8 @@ def test_m_step_is_the_weighted_estimate(case, family, rng):
     _, params = case.params(rng)
     resp = responsibilities(case, rng)
     got = m_step(family, params.components, expected_stats(family, params.components, case.data.x, resp))
-    agree(case.family.publish(got, case.centre, case.scale), case.estimate(case.x, resp))
+    wanted = case.estimate(case.x, resp)
+    agree(case.family.publish(got, case.centre, case.scale), wanted, rtol=case.accuracy, atol=case.accuracy)
 
 
 def test_component_without_rows_keeps_its_params(case, family, rng):
@@ -70,7 +71,7 @@ def test_component_without_rows_keeps_its_params(case, family, rng):
     got = m_step(family, params.components, expected_stats(family, params.components, case.data.x, resp))
     agree(jax.tree.map(lambda leaf: leaf[0], got), jax.tree.map(lambda leaf: leaf[0], params.components))
     alive = jax.tree.map(lambda leaf: leaf[1:], case.family.publish(got, case.centre, case.scale))
-    agree(alive, case.estimate(case.x, resp[1:]))
+    agree(alive, case.estimate(case.x, resp[1:]), rtol=case.accuracy, atol=case.accuracy)
 
 
 def test_publish_and_adopt_are_inverse(case, rng):
@@ -99,7 +100,7 @@ def test_num_params_is_the_dimension(case, rng):
     def flat(resp):
         return np.concatenate([array.ravel() for array in case.estimate(case.x, resp).values()])
 
-    steps = 1e-4 * rng.uniform(-1, 1, size=(80, *resp.shape)) * resp
+    steps = 1e-4 * rng.uniform(-1, 1, size=(40, *resp.shape)) * resp
     tangents = np.stack([(flat(resp + step) - flat(resp - step)) / 2e-4 for step in steps])
     sizes = np.linalg.svd(tangents / (np.abs(tangents).max(0) + 1e-300), compute_uv=False)
     assert (sizes > 1e-5 * sizes[0]).sum() == case.unbound.num_params(K, case.d)

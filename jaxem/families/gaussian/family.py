@@ -1,10 +1,9 @@
-"""Gaussian components with the covariance structures of Banfield & Raftery (1993) that have a closed-form M-step. Imports layer 0.
+"""Gaussian components with any of the 14 covariance structures. Imports layer 0.
 
-A structure is three flags (one pooled covariance for all components? diagonal? spherical?), and the flags are numbers, not
-program: lanes of every structure run side by side in one compiled program.
-
-Params hold the *whitener* W of each component, lower triangular with WᵀW the inverse covariance: the E-step needs no factorisation,
-and log(diagonal of W) makes a free coordinate. Two ways to the log-densities:
+Params hold a *whitener* W of each component, WᵀW the inverse covariance: the E-step needs no factorisation. W = diag(δ) F S with
+|det F| = 1; F is unit lower triangular or, where the structure speaks of axes, orthogonal in the data's own units, which the diagonal
+S restores. In (log δ, F) every structure is linear, so that lines drawn through its points stay inside; an orthogonal F is put back
+among the orthogonal matrices. Two ways to the log-densities:
 
 - *moments* (float64): with Φ(x) = (1, x, vech xxᵀ) they are one matrix product θ Φ(x), and the statistics are R Φ(x)ᵀ. Safe while the
   smallest standard deviation of a component is above 1e-4 of the data's (error 2e-8 nats a row there).
@@ -20,9 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._linalg import contract, inverse_factor, triangle, unvech, vech
-from .._pytree import pytree, replace, static
-from .._typing import Array, Bool, Float, Scalar
+from ..._linalg import contract, inverse_factor, triangle, unvech, vech
+from ..._pytree import pytree, replace, static
+from ..._typing import Array, Bool, Float, Scalar
+from .structure import STRUCTURES, UNIVARIATE, E, Structure, structure
 
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -31,17 +31,6 @@ SPIKE_IN_DATA = 1e-4  # a component this narrow in some direction, in units of t
 SPIKE_WITHIN = 1e-2  # ... and of the pooled within-component variance, is a spike: clusters far apart are not
 RESOLUTION = 1e-12  # in units of the data's variance: what is left below is rounding
 ROWS_TO_SPARE = 0.5  # a fit is admissible when every component holds this many rows more than its covariance needs
-
-# name: (pooled, diagonal, spherical)
-STRUCTURES = {
-    "EII": (True, True, True),
-    "VII": (False, True, True),
-    "EEI": (True, True, False),
-    "VVI": (False, True, False),
-    "EEE": (True, False, False),
-    "VVV": (False, False, False),
-}
-UNIVARIATE = {"E": (True, True, True), "V": (False, True, True)}
 
 
 @pytree
@@ -73,48 +62,69 @@ class GaussianStats:
 
 
 @pytree
+class GaussianPoint:
+    """Free coordinates of Gaussian components.
+
+    Attributes:
+        mean: Means, shape (k, d).
+        log_scale: log δ, shape (k, d).
+        frame: F, shape (k, d, d).
+    """
+
+    mean: Float[Array, "k d"]
+    log_scale: Float[Array, "k d"]
+    frame: Float[Array, "k d d"]
+
+
+@pytree
 class Gaussian:
     """Gaussian components of one covariance structure; make one with `gaussian("VVV")`.
 
     Codes as in mclust: volume, shape and orientation are Equal, Variable, or the Identity's. scikit-learn's full, tied, diag and
-    spherical are VVV, EEE, VVI and VII. VVV and EEE are equivariant under any linear map of the data, VVI and EEI under scaling of
-    single columns, VII and EII only under rotation and one common scale: they are fitted in the data's own units whatever the
-    internal scaling.
+    spherical are VVV, EEE, VVI and VII. What a change of the data's units does to a structure:
+
+    | structures                  | free parameters of the covariances, beside K or 1 volumes | fits follow the data under        |
+    |-----------------------------|-----------------------------------------------------------|-----------------------------------|
+    | VVV EVV EEE VEE             | shape and orientation, shared or not                      | every linear map                  |
+    | VVI EVI EEI VEI             | shape, shared or not                                      | scaling of single columns         |
+    | VII EII                     | none                                                      | rotation and one common scale     |
+    | VVE EVE (common axes)       | shapes, and one orientation                               | rotation and one common scale     |
+    | VEV EEV (common shape)      | one shape, and orientations                               | rotation and one common scale     |
+
+    The last six are fitted in the data's own units whatever the internal scaling. The M-step of VVE maximises the likelihood: the
+    common axes weigh each component by its own variances. mclust 6.0's does not (it is EVE's), so its VVE fits are lower or equal.
 
     Attributes:
-        pooled: Whether all components share one covariance (0 or 1).
-        diagonal: Whether covariances are diagonal.
-        spherical: Whether they are multiples of the identity, in the data's own units.
-        scale: The data's units per internal unit, shape (d,).
+        structure: The structure's letters; numbers, so that lanes of all structures mix.
+        scale: Units of S per internal unit, shape (d,): the data's where the structure is not equivariant under scaling, else 1.
         spread: Covariance of the data in internal units, shape (d, d).
         unit: Weight of one row: what a count of rows is measured in.
         ridge: Added to every covariance in the M-step: a variance in the data's own units squared; once bound, a matrix (d, d) in
             internal ones. Nothing that EM maximises asks for it: 0, except where another package's algorithm is to be followed.
         residuals: Whether to use the residual form.
         univariate: Whether the data have one column: the structures are then called E and V.
+        with_axes: Whether the program has what EVE, VVE, EEV and VEV alone need; with it, lanes of all structures mix.
 
     References:
         Banfield & Raftery 1993, Biometrics 49; Celeux & Govaert 1995, Pattern Recognition 28, table 1.
     """
 
-    pooled: Any
-    diagonal: Any
-    spherical: Any
+    structure: Structure
     scale: Any = 1.0
     spread: Any = 1.0
     unit: Any = 1.0
     ridge: Any = 0.0
     residuals: bool = static(default=False)
     univariate: bool = static(default=False)
+    with_axes: bool = static(default=False)
 
     standardise = True
 
     @property
     def name(self) -> str:
         """The structure's code."""
-        flags = bool(self.pooled), bool(self.diagonal), bool(self.spherical)
-        table = UNIVARIATE if self.univariate else STRUCTURES
-        return next(name for name, row in table.items() if row == flags)
+        code = self.structure.code
+        return {full: short for short, full in UNIVARIATE.items()}[code] if self.univariate else code
 
     # Before and after EM, on the host.
 
@@ -123,8 +133,8 @@ class Gaussian:
 
     @property
     def linear(self) -> bool:
-        """Whether the structure is equivariant under every linear map of the data, and not of single columns only."""
-        return not self.diagonal
+        """Whether the structure is equivariant under every linear map of the data."""
+        return bool(self.structure.linear)
 
     def bind(self, x: np.ndarray, weight: np.ndarray, scale: np.ndarray, dtype: Any) -> Gaussian:
         """This family for the rows `x` (d, n) in internal units; `scale` (d, d) takes these to the data's units."""
@@ -133,16 +143,14 @@ class Gaussian:
         spread = (x * weight) @ x.T / total - np.outer(mean, mean)
         length = np.sqrt((scale**2).sum(1))
         inward = np.linalg.inv(scale)
-        return Gaussian(
-            pooled=np.asarray(self.pooled),
-            diagonal=np.asarray(self.diagonal),
-            spherical=np.asarray(self.spherical),
-            scale=np.asarray(length / np.exp(np.log(length).mean()), dtype),
+        own = np.exp(np.log(length) - np.log(length).mean())
+        return replace(
+            self,
+            scale=np.asarray(np.ones_like(own) if self.structure.scalable else own, dtype),
             spread=np.asarray(spread, dtype),
             unit=np.asarray(min(1.0, total / np.count_nonzero(weight)), dtype),
             ridge=np.asarray(self.ridge * inward @ inward.T, dtype),
             residuals=np.dtype(dtype) == np.float32,
-            univariate=self.univariate,
         )
 
     def with_residuals(self) -> Gaussian:
@@ -151,28 +159,22 @@ class Gaussian:
 
     def num_params(self, num_components: int, num_features: int) -> int:
         """Means and the free entries of the covariances."""
-        k, d = num_components, num_features
-        each = 1 if self.spherical else d if self.diagonal else d * (d + 1) // 2
-        return k * d + (1 if self.pooled else k) * each
-
-    def rows_needed(self, num_features: int) -> float:
-        """Rows below which a component's own covariance is singular; 0 where the covariance is shared."""
-        return 0.0 if self.pooled else 2.0 if self.diagonal else num_features + 1.0
+        return num_components * num_features + self.structure.num_params(num_components, num_features)
 
     def admissible(self, params: GaussianParams, counts: np.ndarray) -> np.ndarray:
         """Which runs are no spikes: enough rows everywhere, and no component next to singular in any direction.
 
-        A component is narrow by two measures: the data's variance, in the units that the structure is equivariant in (sphered for VVV
-        and EEE, per column for VVI and EEI, common for VII and EII), and the pooled within-component covariance. Params and `counts`
-        (l, k; infinite where there is no component) carry a lane axis; the answer has shape (l,).
+        A component is narrow by two measures: the data's variance, in the units that the structure is equivariant in (sphered,
+        column by column or one for all), and the pooled within-component covariance. Params and `counts` (l, k; infinite where
+        there is no component) carry a lane axis; the answer has shape (l,).
         """
         whitener, spread = np.asarray(params.whitener, float), np.asarray(self.spread, float)
         sound = np.asarray(np.isfinite(whitener).all((-1, -2)))
         whitener = np.where(sound[..., None, None], whitener, np.eye(len(spread)))
-        if self.spherical:
-            size = np.diag(np.full(len(spread), (np.diag(spread) * self.scale**2).mean()) / self.scale**2)
+        if self.structure.scalable:
+            size = spread if self.structure.linear else np.diag(np.diag(spread))
         else:
-            size = np.diag(np.diag(spread)) if self.diagonal else spread
+            size = np.diag(np.full(len(spread), (np.diag(spread) * self.scale**2).mean()) / self.scale**2)
         factor = np.linalg.inv(whitener)
         rows = np.where(np.isfinite(counts), counts, 0.0)
         share = rows / rows.sum(-1, keepdims=True)
@@ -180,14 +182,16 @@ class Gaussian:
         in_data = _narrowest(whitener, np.linalg.cholesky(size + RESOLUTION * np.eye(len(size))))
         in_pool = _narrowest(whitener, np.linalg.cholesky(within))
         spike = (in_data < SPIKE_IN_DATA) & (in_pool < SPIKE_WITHIN) | (_narrowest(whitener, np.eye(len(size))) < RESOLUTION)
-        enough = counts >= self.unit * (self.rows_needed(len(spread)) + ROWS_TO_SPARE)
-        return (sound & ~spike & (enough | bool(self.pooled))).all(-1)
+        needed = self.structure.rows_needed(len(spread))
+        enough = counts >= self.unit * (needed + ROWS_TO_SPARE) * (needed > 0)
+        return (sound & ~spike & enough).all(-1)
 
     def distance(self, a: GaussianParams, b: GaussianParams) -> np.ndarray:
         """How far component i of `a` is from component j of `b`, shape (k, k): means in standard deviations of `a`, log-sds."""
         means = np.abs(np.einsum("kij,klj->kli", a.whitener, b.mean[None] - a.mean[:, None])).max(-1)
-        log_scales = [np.log(np.diagonal(p.whitener, axis1=-2, axis2=-1)) for p in (a, b)]
-        return np.maximum(means, np.abs(log_scales[0][:, None] - log_scales[1][None]).max(-1))
+        moved = np.einsum("kij,ljm->klim", a.whitener, np.linalg.inv(b.whitener))
+        ratio = moved @ np.swapaxes(moved, -1, -2) - np.eye(moved.shape[-1])  # of the covariances, in the eyes of `a`
+        return np.maximum(means, np.abs(ratio).max((-1, -2)) / 2)
 
     def publish(self, params: GaussianParams, centre: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
         """Means (k, d) and covariances (k, d, d) in the data's units."""
@@ -209,13 +213,26 @@ class Gaussian:
             whitener = np.linalg.inv(np.linalg.cholesky(covariances)) @ scale
         except np.linalg.LinAlgError:
             raise ValueError("covariances must be symmetric positive definite, and at least one is not") from None
-        if not np.array_equal(
-            scale, np.diag(np.diag(scale))
-        ):  # a general map leaves W square, not triangular: W = QR has WᵀW = RᵀR
-            upper = np.linalg.qr(whitener[..., ::-1, ::-1])[1][..., ::-1, ::-1]
-            whitener = upper * np.sign(np.diagonal(upper, axis1=-2, axis2=-1))[..., :, None]
+        if not np.array_equal(scale, np.diag(np.diag(scale))):
+            whitener = _triangular(whitener)  # a general map leaves W square
+        if self.structure.oriented:
+            whitener = self._along_axes(whitener)
         means = np.linalg.solve(scale, (np.asarray(published["means"], float) - centre).T).T
         return GaussianParams(means, whitener)
+
+    def _along_axes(self, whitener: np.ndarray) -> np.ndarray:
+        """The same covariances by their axes; where they do not share axes and should, what they are along the nearest ones."""
+        scale = np.broadcast_to(self.scale, whitener.shape[-1])
+        factor = scale[:, None] * np.linalg.inv(whitener)
+        covariances = factor @ np.swapaxes(factor, -1, -2)
+        if self.structure.orientation == E:  # a combination has no two equal variances unless all components have
+            unit = covariances / np.trace(covariances, axis1=-2, axis2=-1)[:, None, None]
+            _, vectors = np.linalg.eigh(np.average(unit, axis=0, weights=np.sqrt(2 + np.arange(len(unit)))))
+        else:
+            _, vectors = np.linalg.eigh(covariances)
+        axes = np.broadcast_to(np.swapaxes(vectors, -1, -2)[..., ::-1, :], whitener.shape)
+        variances = np.einsum("kij,kjl,kil->ki", axes, covariances, axes)
+        return axes * scale / np.sqrt(variances)[:, :, None]
 
     # Inside the compiled program.
 
@@ -228,7 +245,7 @@ class Gaussian:
         """Log-density of every row under every component."""
         if self.residuals:
             white = contract("kij,kjn->kin", params.whitener, x - params.mean[:, :, None])
-            return _log_normaliser(params)[:, None] - 0.5 * jnp.sum(white**2, axis=1)
+            return self._log_normaliser(params)[:, None] - 0.5 * jnp.sum(white**2, axis=1)
         return contract("kf,fn->kn", self._natural(params), _monomials(x))
 
     def _natural(self, params: GaussianParams) -> Float[Array, "k f"]:
@@ -238,7 +255,7 @@ class Gaussian:
         linear = contract("kij,kj->ki", precision, params.mean)
         rows, columns = triangle(d)
         quadratic = vech(precision) * np.where(rows == columns, -0.5, -1.0).astype(linear.dtype)
-        constant = _log_normaliser(params) - 0.5 * jnp.sum(linear * params.mean, -1)
+        constant = self._log_normaliser(params) - 0.5 * jnp.sum(linear * params.mean, -1)
         return jnp.concatenate([constant[:, None], linear, quadratic], axis=1)
 
     def expected_stats(self, params: GaussianParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> GaussianStats:
@@ -259,35 +276,46 @@ class Gaussian:
         moments = jnp.concatenate([stats.count[:, None], stats.first, stats.second], axis=1)
         return jnp.sum(self._natural(params) * moments)
 
+    def _log_normaliser(self, params: GaussianParams) -> Float[Array, " k"]:
+        """Log-density at the mean."""
+        log_scale, _ = self._split(params.whitener)
+        return jnp.sum(log_scale, -1) - 0.5 * params.mean.shape[-1] * LOG_2PI
+
+    def _split(self, whitener: Float[Array, "k d d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d d"]]:
+        """log δ and F."""
+        frame = whitener / self.scale
+        square = jnp.square(jnp.diagonal(frame, axis1=-2, axis2=-1))
+        if self.with_axes:
+            square = jnp.where(self.structure.oriented, jnp.sum(frame**2, -1), square)
+        return 0.5 * jnp.log(square), frame / jnp.sqrt(square)[:, :, None]
+
     def m_step(self, params: GaussianParams, stats: GaussianStats) -> GaussianParams:
-        """Maximum-likelihood means and covariances of the structure (Celeux & Govaert 1995, sec. 3)."""
+        """Maximum-likelihood means and covariances of the structure."""
         alive = stats.count > 0
         shift, own = _scatter(stats)
         mean = params.mean + shift if self.residuals else shift
-        covariance = self._structured(own, jnp.where(alive, stats.count, 0.0))
+        own = jnp.where(alive[:, None, None], own * self.scale * jnp.reshape(self.scale, (-1, 1)), jnp.eye(own.shape[-1]))
+        axes = self._split(params.whitener)[1] if self.with_axes else None
+        ridge = self.ridge * self.scale * jnp.reshape(self.scale, (-1, 1))
+        log_scale, frame = self.structure.fit(own, jnp.where(alive, stats.count, 0.0), axes, ridge)
+        whitener = jnp.exp(log_scale)[:, :, None] * frame * self.scale
         return GaussianParams(
             jnp.where(alive[:, None], mean, params.mean),
-            jnp.where(alive[:, None, None], inverse_factor(covariance + self.ridge), params.whitener),
+            jnp.where(alive[:, None, None], whitener, params.whitener),
         )
 
-    def _structured(self, own: Float[Array, "k d d"], count: Float[Array, " k"]) -> Float[Array, "k d d"]:
-        """The covariances nearest in likelihood to the components' own, under the structure's constraints."""
-        d = own.shape[-1]
-        share = count / jnp.sum(count)
-        covariance = jnp.where(self.pooled, jnp.sum(share[:, None, None] * own, 0), own)
-        eye = jnp.eye(d, dtype=own.dtype)
-        covariance = jnp.where(self.diagonal, covariance * eye, covariance)
-        metric = jnp.square(jnp.broadcast_to(jnp.asarray(self.scale, own.dtype), (d,)))
-        common = jnp.sum(jnp.diagonal(covariance, axis1=-2, axis2=-1) * metric, -1) / d
-        return jnp.where(self.spherical, common[:, None, None] * (eye / metric), covariance)
+    def to_free(self, params: GaussianParams) -> GaussianPoint:
+        """Means, log δ and F."""
+        return GaussianPoint(params.mean, *self._split(params.whitener))
 
-    def to_free(self, params: GaussianParams) -> GaussianParams:
-        """Means, and whiteners with log-diagonals."""
-        return GaussianParams(params.mean, _on_diagonal(jnp.log, params.whitener))
-
-    def from_free(self, free: GaussianParams) -> GaussianParams:
-        """The inverse of `to_free`."""
-        return GaussianParams(free.mean, _on_diagonal(jnp.exp, free.whitener))
+    def from_free(self, free: GaussianPoint) -> GaussianParams:
+        """The inverse of `to_free`; axes that an extrapolation has bent are made orthogonal again."""
+        frame = free.frame
+        if self.with_axes:
+            axes = jnp.where(self.structure.oriented, frame, jnp.eye(frame.shape[-1], dtype=frame.dtype))
+            axes = inverse_factor(contract("kij,klj->kil", axes, axes)) @ axes
+            frame = jnp.where(self.structure.oriented, axes, frame)
+        return GaussianParams(free.mean, jnp.exp(free.log_scale)[:, :, None] * frame * self.scale)
 
     def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
         """A live component holds too few rows for its own covariance, or next to no spread.
@@ -301,8 +329,7 @@ class Gaussian:
         within = jnp.sum((stats.count / jnp.sum(stats.count))[:, None, None] * own, 0)
         data = jnp.broadcast_to(jnp.asarray(self.spread, own.dtype), (d, d))
         in_pool, in_data = (d / contract("kij,jl,kil->k", params.whitener, size, params.whitener) for size in (within, data))
-        needed = jnp.where(self.pooled, 0.0, jnp.where(self.diagonal, 2.0, d + 1.0))
-        few = stats.count < self.unit * (needed - ROWS_TO_SPARE)
+        few = stats.count < self.unit * (self.structure.rows_needed(d) - ROWS_TO_SPARE)
         return jnp.any(live & (few | (in_pool < LEAST_SPREAD) | (in_data < RESOLUTION)))
 
     def sample(self, key: Any, params: GaussianParams, labels: Any) -> Float[Array, "d n"]:
@@ -317,13 +344,21 @@ def gaussian(code: str, *, univariate: bool = False) -> Gaussian:
     """The Gaussian family of one covariance structure.
 
     Args:
-        code: EII, VII, EEI, VVI, EEE or VVV; with `univariate`, E or V.
+        code: EII, VII, EEI, VEI, EVI, VVI, EEE, VEE, EVE, VVE, EEV, VEV, EVV or VVV; with `univariate`, E or V.
         univariate: Whether the data have one column.
     Raises:
         KeyError: if there is no such structure.
     """
-    pooled, diagonal, spherical = (UNIVARIATE if univariate else STRUCTURES)[code]
-    return Gaussian(pooled, diagonal, spherical, univariate=univariate)
+    if code not in (UNIVARIATE if univariate else STRUCTURES):
+        raise KeyError(code)
+    letters = structure(UNIVARIATE[code] if univariate else code)
+    return Gaussian(letters, univariate=univariate, with_axes=bool(letters.oriented))
+
+
+def _triangular(whitener: np.ndarray) -> np.ndarray:
+    """The lower triangular matrices with the same WᵀW and a positive diagonal: W = QR has WᵀW = RᵀR."""
+    upper = np.linalg.qr(whitener[..., ::-1, ::-1])[1][..., ::-1, ::-1]
+    return upper * np.sign(np.diagonal(upper, axis1=-2, axis2=-1))[..., :, None]
 
 
 def _narrowest(whitener: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -338,19 +373,7 @@ def _scatter(stats: GaussianStats) -> tuple[Float[Array, "k d"], Float[Array, "k
     return mean, unvech(stats.second / count, mean.shape[-1]) - mean[:, :, None] * mean[:, None, :]
 
 
-def _log_normaliser(params: GaussianParams) -> Float[Array, " k"]:
-    """Log-density at the mean."""
-    diagonal = jnp.diagonal(params.whitener, axis1=-2, axis2=-1)
-    return jnp.sum(jnp.log(diagonal), -1) - 0.5 * params.mean.shape[-1] * LOG_2PI
-
-
 def _monomials(x: Float[Array, "d n"]) -> Float[Array, "f n"]:
     """Φ(x) = (1, x, vech xxᵀ) for every row."""
     rows, columns = triangle(x.shape[0])
     return jnp.concatenate([jnp.ones((1, x.shape[1]), x.dtype), x, x[rows] * x[columns]])
-
-
-def _on_diagonal(function: Any, matrix: Any) -> Any:
-    """Apply a function to the diagonal of (..., d, d) only."""
-    eye = jnp.eye(matrix.shape[-1], dtype=bool)
-    return jnp.where(eye, function(jnp.where(eye, matrix, 1.0)), matrix)
