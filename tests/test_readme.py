@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+import jaxem
+
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,3 +43,7 @@ def test_the_file_of_the_first_command_is_there():
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_link_leads_to_a_file(target):
     assert (ROOT / target).exists()
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {jaxem.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
