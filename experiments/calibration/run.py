@@ -46,7 +46,7 @@ def problems() -> dict[str, object]:
     return {
         "K = 2, V, natural": KnownK(natural("V", 1)),
         "K = 2, V, learned scale": KnownK(learned("V", 1)),
-        "K = 3, VVV, learned scale, d = 2": KnownK(learned("VVV", 2), num_components=3, thin=20),
+        "K = 3, VVV, learned scale, d = 2": KnownK(learned("VVV", 2), num_components=3),
         "K = 2, Poisson, learned rate": KnownK(counts),
         "K unknown, static, V, learned scale": UnknownK(learned("V", 1), static),
         "K unknown, static, EEI, natural, d = 2": UnknownK(natural("EEI", 2), static),
@@ -79,8 +79,8 @@ def main() -> None:
         }
         print(f"{name}: uniform {calibration.uniform}, coverage inside {inside}, {found[name]['seconds']} s", flush=True)
         print(table.round(3).to_string(), flush=True)
-    record = {"datasets": args.datasets, "draws": 99, "seed": 1, "versions": versions, "problems": found}
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+        record = {"datasets": args.datasets, "draws": 99, "seed": 1, "versions": versions, "problems": found}
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ class KnownK:
     prior: Any
     num_components: int = static(default=2)
     num_rows: int = static(default=60)
-    num_warmup: int = static(default=300)
-    thin: int = static(default=10)
+    num_warmup: int = static(default=600)
+    thin: int = static(default=30)
 
     def simulate(self, key: Any) -> tuple[MixtureParams, Any]:
         """A mixture from the prior, and rows (d, n) from it."""
@@ -77,8 +77,8 @@ class UnknownK:
     prior: Any
     mixing: Any
     num_rows: int = static(default=40)
-    num_warmup: int = static(default=300)
-    thin: int = static(default=20)
+    num_warmup: int = static(default=600)
+    thin: int = static(default=30)
 
     def simulate(self, key: Any) -> tuple[MixtureParams, Any]:
         """K, concentration and a mixture from the prior, and rows (d, n) from it."""

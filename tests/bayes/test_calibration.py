@@ -51,7 +51,7 @@ def test_telescoping_sampler_is_calibrated():
     prior = PoissonPrior(np.array([2.0]), None, np.array([4.0]), np.array([16.0]), np.float64(1.0))
     concentration = mixing.Concentration(np.float64(6.0), np.float64(3.0), "f")
     finite = mixing.FiniteMixing(mixing.log_prior_k("bnb", 5), concentration, dynamic=True)
-    calibration = sbc(UnknownK(prior, finite, num_rows=25), num_datasets=60, num_draws=19)
+    calibration = sbc(UnknownK(prior, finite, num_rows=25, num_warmup=300, thin=20), num_datasets=60, num_draws=19)
     assert calibration.uniform
     assert set(calibration.ranks) >= {"num_components", "log_likelihood", "largest_weight", "mean"}
 

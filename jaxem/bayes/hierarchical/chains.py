@@ -6,7 +6,6 @@ shapes compiles nothing.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -17,11 +16,13 @@ from jax.flatten_util import ravel_pytree
 from numpyro.infer import NUTS
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
+from ..._compiler import quick_jit
+
 
 BATCH = 256  # draws that are looked at together afterwards
 
 
-@functools.partial(jax.jit, static_argnames=("num_warmup", "num_samples", "max_tree_depth"))
+@quick_jit("num_warmup", "num_samples", "max_tree_depth")
 def run(
     model: Any, args: tuple, keys: Any, start: Any, target: Any, *, num_warmup: int, num_samples: int, max_tree_depth: int
 ) -> Any:
@@ -47,7 +48,7 @@ def run(
     return jax.vmap(chain)(keys, start)
 
 
-@jax.jit
+@quick_jit()
 def look(model: Any, args: tuple, positions: Any) -> Any:
     """What draws mean: site values, the log-likelihood of each unit, and the mean membership of each unit in each component.
 
@@ -77,7 +78,7 @@ def look(model: Any, args: tuple, positions: Any) -> Any:
     return values, log_likelihood, members
 
 
-@jax.jit
+@quick_jit()
 def _slope(model: Any, args: tuple, position: Any) -> Any:
     return jax.value_and_grad(lambda at: potential_energy(model, args, {}, at))(position)
 
@@ -110,7 +111,7 @@ def climb(model: Any, args: tuple, starts: list[dict[str, Any]]) -> dict[str, An
     return best
 
 
-@jax.jit
+@quick_jit()
 def unconstrained(model: Any, args: tuple, values: dict[str, Any]) -> dict[str, Any]:
     """Values of the sites as a point of the space that NUTS moves in."""
     return dict(unconstrain_fn(model, args, {}, values))

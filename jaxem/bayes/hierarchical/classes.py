@@ -57,7 +57,7 @@ def regression_mixture(
         >>> rng = np.random.default_rng(0)
         >>> who, x = np.repeat(np.arange(20), 5), rng.normal(size=100)
         >>> y = np.where(who < 10, 1 + 2 * x, -x) + 0.3 * rng.normal(size=100)
-        >>> posterior = jaxem.bayes.hierarchical.regression_mixture(x, y, who, num_warmup=300, num_samples=300)
+        >>> posterior = jaxem.bayes.hierarchical.regression_mixture(x, y, who, num_warmup=300, num_samples=500)
         >>> posterior.predict().tolist()
         [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     """

@@ -116,7 +116,7 @@ def grouped_mixture(
         >>> school = np.repeat(["a", "b", "c"], 60)
         >>> able = rng.random(180) < np.repeat([0.2, 0.7, 0.8], 60)
         >>> posterior = jaxem.bayes.hierarchical.grouped_mixture(
-        ...     np.where(able, 4.0, 0.0) + rng.normal(size=180), school, num_warmup=300, num_samples=300
+        ...     np.where(able, 4.0, 0.0) + rng.normal(size=180), school, num_warmup=300, num_samples=500
         ... )
         >>> posterior.samples["group_weights"].mean((0, 1)).argmax(1).tolist()        # most of "a" are in the lower component
         [0, 1, 1]
