@@ -13,6 +13,8 @@ from .poisson import Poisson
 
 __all__ = ["Gaussian", "Poisson", "gaussian", "names", "resolve"]
 
+ALIGNED_FROM = 4  # columns from which a program of its own pays for diagonal covariances
+
 _SKLEARN = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 
 
@@ -39,14 +41,16 @@ def resolve(families: Any, num_features: int) -> list[Any]:
     for item in items:
         for family in _one(item, num_features):
             out.setdefault(family.name, family)
-    return _alike(list(out.values()))
+    return _alike(list(out.values()), num_features)
 
 
-def _alike(families: list[Any]) -> list[Any]:
+def _alike(families: list[Any], num_features: int) -> list[Any]:
     """Gaussian families in one program, whatever their structures."""
     some = [family for family in families if isinstance(family, Gaussian)]
     with_axes = any(family.with_axes for family in some)
-    return [replace(family, with_axes=with_axes) if isinstance(family, Gaussian) else family for family in families]
+    aligned = num_features >= ALIGNED_FROM and all(family.structure.aligned for family in some)
+    shared = {"with_axes": with_axes, "aligned": aligned}
+    return [replace(family, **shared) if isinstance(family, Gaussian) else family for family in families]
 
 
 def _one(item: Any, num_features: int) -> list[Any]:

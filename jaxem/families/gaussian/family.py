@@ -104,6 +104,7 @@ class Gaussian:
         residuals: Whether to use the residual form.
         univariate: Whether the data have one column: the structures are then called E and V.
         with_axes: Whether the program has what EVE, VVE, EEV and VEV alone need; with it, lanes of all structures mix.
+        aligned: Whether the program is for diagonal covariances only, and does without the products of two columns.
 
     References:
         Banfield & Raftery 1993, Biometrics 49; Celeux & Govaert 1995, Pattern Recognition 28, table 1.
@@ -117,6 +118,7 @@ class Gaussian:
     residuals: bool = static(default=False)
     univariate: bool = static(default=False)
     with_axes: bool = static(default=False)
+    aligned: bool = static(default=False)
 
     standardise = True
 
@@ -246,7 +248,14 @@ class Gaussian:
         if self.residuals:
             white = contract("kij,kjn->kin", params.whitener, x - params.mean[:, :, None])
             return self._log_normaliser(params)[:, None] - 0.5 * jnp.sum(white**2, axis=1)
-        return contract("kf,fn->kn", self._natural(params), _monomials(x))
+        used = self._used(x.shape[0])
+        return contract("kf,fn->kn", self._natural(params)[:, used], _monomials(x, used))
+
+    def _used(self, d: int) -> np.ndarray:
+        """Which of the monomials Φ the program needs: all, or those without products of two columns."""
+        rows, columns = triangle(d)
+        needed = np.concatenate([np.ones(1 + d, bool), (rows == columns) | (not self.aligned)])
+        return np.flatnonzero(needed).astype(np.int32)
 
     def _natural(self, params: GaussianParams) -> Float[Array, "k f"]:
         """θ with log-density θ Φ(x)."""
@@ -266,7 +275,10 @@ class Gaussian:
             weighted = centred * resp[:, None, :]
             second = contract("kin,kjn->kij", weighted, centred)
             return GaussianStats(jnp.sum(resp, 1), jnp.sum(weighted, 2), vech(second))
-        moments = contract("kn,fn->kf", resp, _monomials(x))
+        used = self._used(d)
+        moments = contract("kn,fn->kf", resp, _monomials(x, used))
+        if self.aligned:
+            moments = jnp.zeros((len(moments), 1 + d + len(triangle(d)[0])), moments.dtype).at[:, used].set(moments)
         return GaussianStats(moments[:, 0], moments[:, 1 : 1 + d], moments[:, 1 + d :])
 
     def complete(self, params: GaussianParams, stats: GaussianStats, at: GaussianParams) -> Scalar:
@@ -373,7 +385,9 @@ def _scatter(stats: GaussianStats) -> tuple[Float[Array, "k d"], Float[Array, "k
     return mean, unvech(stats.second / count, mean.shape[-1]) - mean[:, :, None] * mean[:, None, :]
 
 
-def _monomials(x: Float[Array, "d n"]) -> Float[Array, "f n"]:
-    """Φ(x) = (1, x, vech xxᵀ) for every row."""
-    rows, columns = triangle(x.shape[0])
+def _monomials(x: Float[Array, "d n"], used: np.ndarray) -> Float[Array, "f n"]:
+    """Φ(x) = (1, x, vech xxᵀ) for every row, the ones that are used."""
+    d = x.shape[0]
+    quadratic = used[used > d] - 1 - d
+    rows, columns = (side[quadratic] for side in triangle(d))
     return jnp.concatenate([jnp.ones((1, x.shape[1]), x.dtype), x, x[rows] * x[columns]])

@@ -51,6 +51,11 @@ class Structure:
         return self.shape == I
 
     @property
+    def aligned(self) -> bool:
+        """Whether covariances are diagonal: EII, VII, EEI, VEI, EVI, VVI."""
+        return bool(self.orientation == I)
+
+    @property
     def triangular(self) -> Any:
         """Whether orientation and shape together are any matrix of determinant 1: EEE, VEE, EVV, VVV."""
         return (self.orientation == self.shape) & (self.orientation != I)
