@@ -152,6 +152,11 @@ def _weights(weights: Any, num_rows: int) -> np.ndarray:
         raise ValueError(f"weights must be finite and not negative, but the weight of row {bad[0] + 1} is {weight[bad[0]]:g}")
     if not weight.any():
         raise ValueError("weights must not all be zero")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weight.sum()):
+            raise ValueError(
+                f"weights must have a finite sum, but with weights up to {weight.max():g} it overflows; rescale them"
+            )
     return weight
 
 

@@ -96,6 +96,11 @@ OPTIONS = {
     "weights nan": ({"weights": with_cell(np.nan)[:, 1]}, ValueError, r"^weights must be finite and not negative, but"),
     "weights short": ({"weights": np.ones(29)}, ValueError, r"^weights must have one entry for each of the 30 rows.*\(29,\)$"),
     "weights flat": ({"weights": np.ones((30, 1))}, ValueError, r"^weights must have one entry for each .* shape \(30, 1\)$"),
+    "weights huge": (
+        {"weights": np.full(30, 1e308)},
+        ValueError,
+        r"^weights must have a finite sum, .* 1e\+308 it overflows; ",
+    ),
     "weights 0": ({"weights": np.zeros(30)}, ValueError, r"^weights must not all be zero$"),
     "weights text": ({"weights": ["a"] * 30}, (TypeError, ValueError), r"^weights must be "),
 }

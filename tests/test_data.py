@@ -16,17 +16,39 @@ import jaxem
 QUICK = {"num_restarts": 4, "num_finalists": 2, "moves": False}
 
 
-@pytest.mark.parametrize("code", ["VVV", "EEE", "VVI", "EEI", "VII", "EII"])
+LINEAR = ["VVV", "EVV", "EEE", "VEE"]  # what follows any linear map of the data; ...
+BY_COLUMN = ["VVI", "EVI", "EEI", "VEI"]  # ... scaling of single columns; ...
+BY_ROTATION = ["VII", "EII", "VVE", "EVE", "VEV", "EEV"]  # ... rotation and one common scale
+TURN = np.array([[0.8, -0.6], [0.6, 0.8]])
+
+
+def maps(code):
+    """A linear map that the structure is to follow."""
+    common = 250.0 * TURN
+    return np.diag([1e3, 0.01]) if code in BY_COLUMN else common if code in BY_ROTATION else common @ np.diag([1e3, 0.01])
+
+
+@pytest.mark.parametrize("code", LINEAR + BY_COLUMN + BY_ROTATION)
 def test_units_and_origin_do_not_matter(x, resp, code):
-    """Of every column for itself where the structure allows it, of all together for the spherical ones."""
-    scale = np.array([1e3, 0.01]) if not code.endswith("II") else 250.0
-    shift = np.array([1e5, -3.0])
+    """As far as the structure allows: its fits follow the data."""
+    by, shift = maps(code), np.array([1e5, -3.0])
     one = jaxem.fit(x, code, 3, start=resp, tol=1e-9)
-    other = jaxem.fit(x * scale + shift, code, 3, start=resp, tol=1e-9)
-    jacobian = len(x) * np.log(np.broadcast_to(scale, 2)).sum()
+    other = jaxem.fit(x @ by.T + shift, code, 3, start=resp, tol=1e-9)
+    jacobian = len(x) * np.log(abs(np.linalg.det(by)))
     assert other.log_likelihood + jacobian == pytest.approx(one.log_likelihood, abs=1e-6)
-    agree((other.params.means - shift) / scale, one.params.means, rtol=1e-5)
-    agree(other.params.covariances / np.outer(*[np.broadcast_to(scale, 2)] * 2), one.params.covariances, rtol=1e-4, atol=1e-6)
+    back = np.linalg.inv(by)
+    size = np.sqrt(np.einsum("kii,kjj->kij", *[one.params.covariances] * 2))
+    agree((other.params.means - shift) @ back.T, one.params.means, rtol=1e-5)
+    agree(back @ other.params.covariances @ back.T / size, one.params.covariances / size, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("code", BY_COLUMN + BY_ROTATION)
+def test_other_maps_change_the_model(x, resp, code):
+    """Under a map that a structure does not follow it is another model: nothing is to be hidden by the internal scaling."""
+    by = np.diag([30.0, 1.0]) if code in BY_ROTATION else TURN
+    unit = (x - x.mean(0)) / x.std(0)
+    one, other = (jaxem.fit(rows, code, 3, start=resp, tol=1e-6) for rows in (unit, unit @ by.T))
+    assert abs(other.log_likelihood + len(x) * np.log(abs(np.linalg.det(by))) - one.log_likelihood) > 0.1
 
 
 @pytest.mark.parametrize("width", [1.0, 1e-4, 1e-6])
@@ -140,3 +162,12 @@ def test_weights_are_relative_to_a_row(x, resp):
     whole, half = (jaxem.fit(x, "VVV", 3, start=resp, weights=np.full(len(x), w), tol=1e-9) for w in (1.0, 0.5))
     assert half.log_likelihood == pytest.approx(whole.log_likelihood / 2, rel=1e-9)
     agree(half.params.asdict(), whole.params.asdict(), rtol=1e-4, atol=1e-6)
+
+
+def test_large_counts_keep_their_digits(rng):
+    """Counts of a thousand million: what components share must not drown what tells them apart."""
+    counts = rng.poisson(np.repeat([1.0e9, 1.001e9], [60, 40])[:, None])
+    fit = jaxem.fit(counts, "poisson", 2, tol=1e-6)
+    assert fit.converged
+    np.testing.assert_allclose(fit.params.rates[:, 0], [counts[:60].mean(), counts[60:].mean()], rtol=1e-12)
+    np.testing.assert_allclose(fit.params.weights, [0.6, 0.4])
