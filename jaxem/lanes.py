@@ -8,7 +8,6 @@ to the width of the program; padding never leaves this file.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,16 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import programs
 from ._packing import Layout
-from ._pytree import pytree, replace
+from ._pytree import replace
 from ._status import Status
-from ._typing import Array, Float, Scalar
 from .accelerate import Squarem
-from .em import advance
 from .models.mixture import MixtureParams
 from .protocol import Data
 from .quasi_newton import QuasiNewton
-from .reduce import chunked
 
 
 TICKS = 20  # steps a block takes before the host looks at it; also the length of the first stage ...
@@ -82,99 +79,6 @@ def trim_components(params: MixtureParams, num_components: int) -> MixtureParams
     return jax.tree.map(lambda leaf: leaf[:num_components], params)
 
 
-def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method, chunk, record):
-    models, states = (layout.unpack(packed) for layout, packed in zip(layouts, (models, states), strict=True))
-
-    def step(model, state):
-        return method.step(model, state, data, tol, chunked(model.e_step, chunk))
-
-    batched = jax.vmap(step)
-    states, trace = advance(
-        lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record
-    )
-    return layouts[1].pack(states, jnp), trace
-
-
-_QUICK = {"xla_cpu_use_fusion_emitters": False}  # two thirds of the time to compile, and no slower to run from two lanes on
-
-
-@functools.cache
-def _advance_block() -> Callable[..., Any]:
-    """The compiled `_advance`, by the quick compiler where it is one on a CPU that knows the option: newer versions may not."""
-    options = _QUICK if jax.default_backend() == "cpu" else None
-    if options:
-        try:
-            jax.jit(lambda x: x, compiler_options=options)(np.zeros((), np.float32))
-        except jax.errors.JaxRuntimeError:
-            options = None
-    return jax.jit(_advance, static_argnames=("layouts", "method", "chunk", "record"), compiler_options=options)
-
-
-@functools.partial(jax.jit, static_argnames=("method",))
-def _begin_block(models, params, resp, data, *, method):
-    def begin(model, params, resp):
-        weighted = resp * data.weight
-        stats = model.family.expected_stats(params.components, data.x, weighted)
-        if getattr(model.family, "residuals", False):
-            # Moments about a crude point lose digits; about the means that they give, they do not.
-            params = replace(params, components=_with_means(params.components, model.m_step(params, stats).components))
-            stats = model.family.expected_stats(params.components, data.x, weighted)
-        return method.from_stats(model, params, stats)
-
-    return jax.vmap(begin)(models, params, resp)
-
-
-def _with_means(components, better):
-    return replace(components, mean=better.mean)
-
-
-@functools.partial(jax.jit, static_argnames=("method",))
-def _begin_block_at(models, params, data, *, method):
-    return jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params)
-
-
-@pytree
-class Summary:
-    """Sums over the rows at one fit.
-
-    Attributes:
-        log_likelihood: Σ w log p.
-        log_assigned: Σ w log max_k z.
-        entropy: −Σ w Σ z log z.
-        sizes: Weight of the rows assigned to each component, shape (k,).
-    """
-
-    log_likelihood: Scalar
-    log_assigned: Scalar
-    entropy: Scalar
-    sizes: Float[Array, " k"]
-
-
-@functools.partial(jax.jit, static_argnames=("chunk",))
-def _summarise_block(models, params, data, *, chunk):
-    def summarise(model, params):
-        def sums(params, rows):
-            joint = model.log_joint(params, rows.x)
-            log_prob = jax.scipy.special.logsumexp(joint, axis=0)
-            own = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
-            assigned = jnp.max(joint, axis=0) - log_prob
-            entropy = -jnp.sum(jnp.where(joint > -jnp.inf, jnp.exp(joint - log_prob) * (joint - log_prob), 0.0), axis=0)
-            totals = [jnp.sum(rows.weight * each) for each in (log_prob, assigned, entropy)]
-            return Summary(totals[0], totals[1], totals[2], jnp.sum(own * rows.weight, axis=1))
-
-        return chunked(sums, chunk)(params, data)
-
-    return jax.vmap(summarise)(models, params)
-
-
-@jax.jit
-def _posterior_block(models, params, data):
-    def posterior(model, params):
-        return jax.nn.softmax(model.log_joint(params, data.x), axis=0)
-
-    return jax.vmap(posterior)(models, params)
-
-
 def _fill(items: list[Any], size: int) -> list[Any]:
     """A full block: places left over repeat the first lane, and what comes of them is dropped."""
     return items + items[:1] * (size - len(items))
@@ -219,7 +123,7 @@ class Engine:
             reference = some[0].family.reference(self.width, self.data.x.shape[0], self.dtype)
             params = MixtureParams(np.zeros(self.width, self.dtype), reference)
             stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), params)
-            states = _begin_block(stack(some), stacked, resp, self.data, method=self.method)
+            states = programs.begin(stack(some), stacked, resp, self.data, method=self.method)
             parts.append(take(jax.device_get(states), slice(len(batch))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -229,7 +133,7 @@ class Engine:
         for first in range(0, len(models), self.block):
             some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            states = _begin_block_at(stack(some), padded, self.data, method=self.method if method is None else method)
+            states = programs.begin_at(stack(some), padded, self.data, method=self.method if method is None else method)
             parts.append(take(jax.device_get(states), slice(min(self.block, len(models) - first))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -304,7 +208,7 @@ class Engine:
             while waiting and len(active) < self.block:
                 active.append(waiting.pop())
             lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
-            block, trace = _advance_block()(
+            block, trace = programs.advance()(
                 take(numbers, lanes),
                 take(packed, lanes),
                 self.data,
@@ -330,13 +234,13 @@ class Engine:
             active = still
         return states
 
-    def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[Summary]:
+    def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[programs.Summary]:
         """What a report needs of each fit, summed over rows."""
         out = []
         for first in range(0, len(models), self.block):
             some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            summary = jax.device_get(_summarise_block(stack(some), padded, self.data, chunk=self.chunk))
+            summary = jax.device_get(programs.summarise(stack(some), padded, self.data, chunk=self.chunk))
             for slot, point in enumerate(params[first : first + self.block]):
                 one = take(summary, slot)
                 out.append(replace(one, sizes=one.sizes[: len(point.log_weights)]))
@@ -349,7 +253,7 @@ class Engine:
             some = self._fill(models[first : first + self.block])
             here = self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            resp = np.asarray(_posterior_block(stack(some), padded, self.data), dtype=np.float64)
+            resp = np.asarray(programs.posterior(stack(some), padded, self.data), dtype=np.float64)
             for slot, point in enumerate(params[first : first + self.block]):
                 out.append(resp[slot, : len(point.log_weights), : self.num_rows])
         return out

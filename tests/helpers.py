@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxem import lanes
+from jaxem import programs
 
 
 def agree(got: Any, wanted: Any, rtol: float = 1e-10, atol: float = 1e-10) -> None:
@@ -39,7 +39,8 @@ def matching(got: np.ndarray, wanted: np.ndarray) -> list[int]:
 @contextlib.contextmanager
 def new_programs() -> Iterator[dict[str, int]]:
     """How many programs each jitted function of the lanes has compiled within the block, by name; filled when it ends."""
-    functions = {name: value for name, value in vars(lanes).items() if hasattr(value, "_cache_size")}
+    functions = {name: value for name, value in vars(programs).items() if hasattr(value, "_cache_size")}
+    functions["advance"] = programs.advance()
     before = {name: function._cache_size() for name, function in functions.items()}
     counts: dict[str, int] = {}
     yield counts

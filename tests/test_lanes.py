@@ -55,7 +55,7 @@ def test_one_program_serves_every_k_structure_tolerance_and_seed(rng):
     x = rng.normal(size=(419, 2))
     with new_programs() as first:
         jaxem.select(x, "VVV", range(1, 5), num_restarts=3)
-    assert {count for name, count in first.items() if name.startswith("_advance")} <= {0, 1}
+    assert first["advance"] == 1
     assert any(first.values())
     with new_programs() as later:
         jaxem.select(x, ["EEE", "VII"], [2, 4], num_restarts=5, tol=1e-6, max_steps=300, seed=9, init="random-rows")

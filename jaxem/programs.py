@@ -1,0 +1,119 @@
+"""The compiled programs that run a block of lanes. Imports layers 0 to 2.
+
+Each takes models and states (or params) with a leading lane axis, and data that all lanes share.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import em
+from ._pytree import pytree, replace
+from ._typing import Array, Float, Scalar
+from .reduce import chunked
+
+
+def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method, chunk, record):
+    models, states = (layout.unpack(packed) for layout, packed in zip(layouts, (models, states), strict=True))
+
+    def step(model, state):
+        return method.step(model, state, data, tol, chunked(model.e_step, chunk))
+
+    batched = jax.vmap(step)
+    states, trace = em.advance(
+        lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record
+    )
+    return layouts[1].pack(states, jnp), trace
+
+
+QUICK = {"xla_cpu_use_fusion_emitters": False}  # two thirds of the time to compile, and no slower to run from two lanes on
+
+
+@functools.cache
+def advance() -> Callable[..., Any]:
+    """The compiled `_advance`, by the quick compiler where it is one on a CPU that knows the option: newer versions may not."""
+    options = QUICK if jax.default_backend() == "cpu" else None
+    if options:
+        try:
+            jax.jit(lambda x: x, compiler_options=options)(np.zeros((), np.float32))
+        except jax.errors.JaxRuntimeError:
+            options = None
+    return jax.jit(_advance, static_argnames=("layouts", "method", "chunk", "record"), compiler_options=options)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def begin(models, params, resp, data, *, method):
+    """States (of one lane each, stacked) that begin with an M-step on responsibilities (l, k, n)."""
+
+    def lane(model, params, resp):
+        weighted = resp * data.weight
+        stats = model.family.expected_stats(params.components, data.x, weighted)
+        if getattr(model.family, "residuals", False):
+            # Moments about a crude point lose digits; about the means that they give, they do not.
+            params = replace(params, components=_with_means(params.components, model.m_step(params, stats).components))
+            stats = model.family.expected_stats(params.components, data.x, weighted)
+        return method.from_stats(model, params, stats)
+
+    return jax.vmap(lane)(models, params, resp)
+
+
+def _with_means(components, better):
+    return replace(components, mean=better.mean)
+
+
+@functools.partial(jax.jit, static_argnames=("method",))
+def begin_at(models, params, data, *, method):
+    """States whose first step is an E-step at params."""
+    return jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params)
+
+
+@pytree
+class Summary:
+    """Sums over the rows at one fit.
+
+    Attributes:
+        log_likelihood: Σ w log p.
+        log_assigned: Σ w log max_k z.
+        entropy: −Σ w Σ z log z.
+        sizes: Weight of the rows assigned to each component, shape (k,).
+    """
+
+    log_likelihood: Scalar
+    log_assigned: Scalar
+    entropy: Scalar
+    sizes: Float[Array, " k"]
+
+
+@functools.partial(jax.jit, static_argnames=("chunk",))
+def summarise(models, params, data, *, chunk):
+    """What a report needs of each fit, a `Summary`."""
+
+    def lane(model, params):
+        def sums(params, rows):
+            joint = model.log_joint(params, rows.x)
+            log_prob = jax.scipy.special.logsumexp(joint, axis=0)
+            own = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
+            assigned = jnp.max(joint, axis=0) - log_prob
+            entropy = -jnp.sum(jnp.where(joint > -jnp.inf, jnp.exp(joint - log_prob) * (joint - log_prob), 0.0), axis=0)
+            totals = [jnp.sum(rows.weight * each) for each in (log_prob, assigned, entropy)]
+            return Summary(totals[0], totals[1], totals[2], jnp.sum(own * rows.weight, axis=1))
+
+        return chunked(sums, chunk)(params, data)
+
+    return jax.vmap(lane)(models, params)
+
+
+@jax.jit
+def posterior(models, params, data):
+    """Responsibilities (l, k, n)."""
+
+    def lane(model, params):
+        return jax.nn.softmax(model.log_joint(params, data.x), axis=0)
+
+    return jax.vmap(lane)(models, params)
