@@ -8,7 +8,7 @@ from ._clusters import clusters, density, pairs
 from ._profile import merging_tree, profile
 from ._rows import responsibilities, uncertainty
 from ._selection import criteria, restarts, traces
-from ._style import COLOURS, MARKERS, separation
+from ._style import COLOURS, MARKERS, figure, separation
 
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "clusters",
     "criteria",
     "density",
+    "figure",
     "merging_tree",
     "pairs",
     "profile",

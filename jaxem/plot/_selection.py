@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import GREY, axes, colour, legend_above, marker
+from ._style import COLOURS, GREY, axes, colour, legend_above, marker
 
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ def criteria(selection: Selection, ax: Axes | None = None) -> Axes:
     low, top = _window(table, name, ranking[0]) if ranking else (-np.inf, np.inf)
     handles = []
     for number, (family, rows) in enumerate(table.groupby("family", sort=False)):
-        look = {"color": colour(number), "marker": marker(number), "markersize": 5.5}
+        dashes = "-" if number < len(COLOURS) else "--"  # colours come round again
+        look: dict[str, Any] = {"color": colour(number), "marker": marker(number), "markersize": 5.5, "linestyle": dashes}
         ks, values, spurious = (rows[column].to_numpy() for column in ("num_components", name, "spurious"))
         ax.plot(ks, values, **look, markevery=np.flatnonzero(~spurious).tolist(), linewidth=1.4)
-        ax.plot(ks[spurious], values[spurious], **look, linestyle="", markerfacecolor="white")
+        hollow: dict[str, Any] = look | {"linestyle": "", "markerfacecolor": "white"}
+        ax.plot(ks[spurious], values[spurious], **hollow)
         hidden = "" if values.min() <= top else " (off the scale)"
         handles.append(Line2D([], [], **look, label=f"{family}{hidden}"))
     if table["spurious"].any():
