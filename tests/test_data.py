@@ -171,3 +171,32 @@ def test_large_counts_keep_their_digits(rng):
     assert fit.converged
     np.testing.assert_allclose(fit.params.rates[:, 0], [counts[:60].mean(), counts[60:].mean()], rtol=1e-12)
     np.testing.assert_allclose(fit.params.weights, [0.6, 0.4])
+
+
+def clusters(rng):
+    return np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) * [1, 2] + [6, 3]])
+
+
+HURT = {
+    "offset": lambda rng: clusters(rng) + 1e8,
+    "scales": lambda rng: clusters(rng) * [1e6, 1e-6],
+    "duplicates": lambda rng: np.repeat(clusters(rng)[::4], 4, axis=0),
+    "rounded": lambda rng: clusters(rng).round(),
+    "two values": lambda rng: rng.integers(0, 2, size=(120, 2)),
+    "tiny clusters": lambda rng: np.concatenate(
+        [clusters(rng)[6:], np.repeat([[20.0, 20], [-20, 5]], 3, axis=0) + np.eye(6, 2) / 99]
+    ),
+    "outliers": lambda rng: np.concatenate([clusters(rng)[3:], [[1e4, 0], [0, -1e4], [3e4, 3e4]]]),
+    "more columns than rows": lambda rng: rng.normal(size=(20, 30)),
+}
+
+
+@pytest.mark.parametrize("kind", HURT)
+def test_data_that_hurt_are_reported_and_never_fatal(kind, rng):
+    """Every structure has its row; what has a fit has finite numbers, what has none a reason; something can be chosen."""
+    selection = jaxem.select(HURT[kind](rng), "gaussian", [1, 2, 3], num_restarts=4)
+    assert len(selection.table) == 14 * 3
+    assert not set(selection.table["status"]) & {"running", "max_steps", ""}
+    for fit in selection.fits.values():
+        assert np.isfinite([fit.log_likelihood, *fit.params.means.ravel(), *fit.params.covariances.ravel()]).all()
+    assert not selection.best.spurious

@@ -171,8 +171,10 @@ class Gaussian:
         there is no component) carry a lane axis; the answer has shape (l,).
         """
         whitener, spread = np.asarray(params.whitener, float), np.asarray(self.spread, float)
-        sound = np.asarray(np.isfinite(whitener).all((-1, -2)))
-        whitener = np.where(sound[..., None, None], whitener, np.eye(len(spread)))
+        eye = np.eye(len(spread))
+        finite = np.asarray(np.isfinite(whitener).all((-1, -2)))
+        sound = np.isfinite(np.linalg.slogdet(np.where(finite[..., None, None], whitener, 0.0))[1])
+        whitener = np.where(sound[..., None, None], whitener, eye)
         if self.structure.scalable:
             size = spread if self.structure.linear else np.diag(np.diag(spread))
         else:
@@ -181,9 +183,10 @@ class Gaussian:
         rows = np.where(np.isfinite(counts), counts, 0.0)
         share = rows / rows.sum(-1, keepdims=True)
         within = (share[..., None, None] * (factor @ np.swapaxes(factor, -1, -2))).sum(-3, keepdims=True)
-        in_data = _narrowest(whitener, np.linalg.cholesky(size + RESOLUTION * np.eye(len(size))))
+        within = within + RESOLUTION * np.trace(within, axis1=-1, axis2=-2)[..., None, None] * eye
+        in_data = _narrowest(whitener, np.linalg.cholesky(size + RESOLUTION * eye))
         in_pool = _narrowest(whitener, np.linalg.cholesky(within))
-        spike = (in_data < SPIKE_IN_DATA) & (in_pool < SPIKE_WITHIN) | (_narrowest(whitener, np.eye(len(size))) < RESOLUTION)
+        spike = (in_data < SPIKE_IN_DATA) & (in_pool < SPIKE_WITHIN) | (_narrowest(whitener, eye) < RESOLUTION)
         needed = self.structure.rows_needed(len(spread))
         enough = counts >= self.unit * (needed + ROWS_TO_SPARE) * (needed > 0)
         return (sound & ~spike & enough).all(-1)
