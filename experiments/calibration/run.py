@@ -36,7 +36,7 @@ def learned(family: str, d: int) -> GaussianPrior:
     )
 
 
-def problems() -> dict[str, object]:
+def problems() -> dict[str, KnownK | UnknownK]:
     one = mixing.Concentration(np.float64(1.0))
     static = mixing.FiniteMixing(mixing.log_prior_k("uniform", 5), one)
     dynamic = mixing.FiniteMixing(
@@ -74,6 +74,8 @@ def main() -> None:
         found[name] = {
             "uniform": calibration.uniform,
             "coverage_90_within_87_to_93": inside,
+            "num_warmup": problem.num_warmup,
+            "thin": problem.thin,
             "seconds": round(time.perf_counter() - begun, 1),
             "quantities": {k: {c: round(v, 4) for c, v in row.items()} for k, row in table.to_dict(orient="index").items()},
         }
