@@ -12,13 +12,28 @@ from ._version import __version__ as __version__
 
 
 if TYPE_CHECKING:
-    from . import bayes, datasets, em, families, plot
+    from . import bayes, criteria, datasets, em, families, plot, selection
     from .fitting import fit
     from .result import Fit, Params
     from .saving import load
     from .selection import Selection, select
 
-__all__ = ["Fit", "Params", "Selection", "__version__", "bayes", "datasets", "em", "families", "fit", "load", "plot", "select"]
+__all__ = [
+    "Fit",
+    "Params",
+    "Selection",
+    "__version__",
+    "bayes",
+    "criteria",
+    "datasets",
+    "em",
+    "families",
+    "fit",
+    "load",
+    "plot",
+    "select",
+    "selection",
+]
 
 _HOMES = {
     "Fit": "result",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -57,6 +59,12 @@ def test_weights_are_repeated_rows_in_the_test(waiting):
     values, counts = np.unique(waiting.to_numpy(), return_counts=True)
     whole = bootstrap_lrt(waiting, "E", 1, num_replicates=2)
     assert bootstrap_lrt(values, "E", 1, num_replicates=2, weights=counts).statistic == pytest.approx(whole.statistic, abs=1e-3)
+
+
+def test_the_test_is_found_by_its_full_name():
+    code = "import jaxem; print(jaxem.selection.bootstrap_lrt.__name__, jaxem.criteria.aic(0.0, 1))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["bootstrap_lrt", "2.0"], done.stderr
 
 
 def test_the_tests_arguments_are_checked(waiting):
