@@ -2,13 +2,14 @@
 
     python experiments/uncertainty/lrt_timing.py
 
-The loop calls `jaxem.fit` twice for each of 30 replicates, with as many starts as the lanes have, and is scaled to 999. mclust (if Rscript
+The loop calls `jaxem.fit` twice for each of 10 replicates, with as many starts as the lanes have, and is scaled to 999. mclust (if Rscript
 has it) tests 1 against 2 and 2 against 3 with one start a fit; its seconds are those of both tests.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import platform
 import subprocess
@@ -21,7 +22,7 @@ from jaxem.selection import bootstrap_lrt
 
 HERE = pathlib.Path(__file__).parent
 REPLICATES = 999
-LOOP = 30
+LOOP = 10
 
 
 def timed(function):
@@ -63,7 +64,8 @@ def mclust(data, family):
 
 def main():
     data = jaxem.datasets.load("faithful")
-    results = {"about": {"replicates": REPLICATES, "jaxem": jaxem.__version__, "machine": platform.machine(), "cores": 2}}
+    machine = {"machine": platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()}
+    results = {"about": {"replicates": REPLICATES, "jaxem": jaxem.__version__, **machine}}
     for family in ("VVV", "EEE"):
         row = {"lanes": lanes(data, family), "loop of single fits": loop(data, family), "mclust": mclust(data, family)}
         results[family] = row
