@@ -172,6 +172,7 @@ def main() -> None:
         for package, (name, make) in rivals.items():
             if package in asked.without or importlib.util.find_spec(package) is None:
                 result["left out"].append(name)
+                asked.out.write_text(json.dumps(result, indent=1) + "\n")
                 continue
             began = time.perf_counter()
             sample = make(fit, x, prior)
