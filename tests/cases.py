@@ -262,7 +262,8 @@ def _poisson(d: int) -> Case:
 
 
 CASES = [
-    *(_normal(code, d) for d in (2, 3) for code in STRUCTURES if len(code) == 3),
+    *(_normal(code, 3) for code in STRUCTURES if len(code) == 3),
+    *(_normal(code, 2) for code in ("EVE", "VVE", "VVV")),  # a plane has one angle, and axes of its own to find it
     _normal("E", 1),
     _normal("V", 1),
     _poisson(2),
