@@ -213,7 +213,7 @@ def _normal_rows(d: int) -> np.ndarray:
     return x * np.array([0.5, 3.0, 1.5])[:d] + np.array([10.0, -4.0, 1.0])[:d]
 
 
-def _normal(code: str, d: int) -> Case:
+def normal(code: str, d: int) -> Case:
     x = _normal_rows(d)
 
     def random(rng: np.random.Generator) -> Published:
@@ -262,9 +262,9 @@ def _poisson(d: int) -> Case:
 
 
 CASES = [
-    *(_normal(code, 3) for code in STRUCTURES if len(code) == 3),
-    *(_normal(code, 2) for code in ("EVE", "VVE", "VVV")),  # a plane has one angle, and axes of its own to find it
-    _normal("E", 1),
-    _normal("V", 1),
+    *(normal(code, 3) for code in STRUCTURES if len(code) == 3),
+    *(normal(code, 2) for code in ("EEI", "EEE", "EVE", "VVE", "VVV")),  # a plane has one angle, and axes of its own to find it
+    normal("E", 1),
+    normal("V", 1),
     _poisson(2),
 ]

@@ -129,7 +129,9 @@ def test_vmap_is_a_loop(case, family, rng):
     model, points = Mixture(family), [case.params(rng)[1] for _ in range(3)]
     batched = jax.jit(jax.vmap(one_step, in_axes=(None, 0, None)))(model, stack(points), case.data)
     for lane, params in enumerate(points):
-        agree(take(batched, lane), step(model, params, case.data))
+        agree(
+            take(batched, lane), step(model, params, case.data), rtol=1e-8
+        )  # a component of next to no weight magnifies rounding
 
 
 def test_jit_is_eager(case, rng):
