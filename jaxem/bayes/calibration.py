@@ -96,9 +96,10 @@ class Calibration:
         from scipy.stats import binom
 
         if axes is None:
-            import matplotlib.pyplot as plt
+            from matplotlib.figure import Figure
 
-            axes = plt.subplots(1, len(self.ranks), figsize=(2.6 * len(self.ranks), 2.4), sharey=True, layout="constrained")[1]
+            width = 2.6 * len(self.ranks)
+            axes = Figure(figsize=(width, 2.4), layout="constrained").subplots(1, len(self.ranks), sharey=True)
         for ax, (name, ranks) in zip(np.atleast_1d(axes), self.ranks.items(), strict=True):
             low, high = binom(len(ranks), 1 / BINS).interval(0.99)
             ax.axhspan(low, high, color="0.9")

@@ -64,9 +64,9 @@ class KComparison:
     def plot(self, ax: Any = None) -> Any:
         """Draw p(K) and p(filled components) as bars; returns the Axes."""
         if ax is None:
-            import matplotlib.pyplot as plt
+            from matplotlib.figure import Figure
 
-            ax = plt.subplots()[1]
+            ax = Figure(layout="constrained").subplots()
         k = np.arange(1, len(self.posterior_k) + 1)
         ax.bar(k - 0.2, self.posterior_k, 0.4, label="components")
         ax.bar(k + 0.2, self.posterior_filled, 0.4, label="filled components")
