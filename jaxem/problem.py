@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import criteria, tabular, trust
+from . import criteria, em, tabular, trust
 from . import families as family_names
 from . import init as starts
 from ._status import Status
@@ -32,6 +32,7 @@ COLLINEAR = 1e-15, 1e-5  # smallest eigenvalues of the correlation matrix betwee
 SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters, if that is more
 SUBSAMPLE_FROM = 4  # times as many rows make a search on a subsample pay
 SUBSAMPLE_STEPS = 300
+ROUNDING = 10  # sums over rows in two orders differ by a few units of what the dtype can resolve
 WITH_MOVES = 5  # times as many lanes, moves included
 
 Progress = Callable[[str, int, int, float], Any]
@@ -275,7 +276,8 @@ class Problem:
         doubtful = []
         for cell, best, summary in self._summaries(engine, found):
             cell.summary = summary
-            if not abs(summary.log_likelihood - best.log_likelihood) <= self.options.tol / 10:
+            rounding = float(em.resolution(np.float64(summary.log_likelihood), self.total))
+            if not abs(summary.log_likelihood - best.log_likelihood) <= max(self.options.tol / 10, ROUNDING * rounding):
                 doubtful.append((cell, best))
         if not doubtful:
             return
