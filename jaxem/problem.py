@@ -276,7 +276,7 @@ class Problem:
         doubtful = []
         for cell, best, summary in self._summaries(engine, found):
             cell.summary = summary
-            rounding = float(em.resolution(np.float64(summary.log_likelihood), self.total))
+            rounding = float(em.resolution(summary.log_likelihood, jax.numpy.asarray(self.total)))
             if not abs(summary.log_likelihood - best.log_likelihood) <= max(self.options.tol / 10, ROUNDING * rounding):
                 doubtful.append((cell, best))
         if not doubtful:
