@@ -11,9 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from . import em
+from ._compiler import quick_options
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
 from .reduce import chunked
@@ -32,19 +32,10 @@ def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method
     return layouts[1].pack(states, jnp), trace
 
 
-QUICK = {"xla_cpu_use_fusion_emitters": False}  # two thirds of the time to compile, and no slower to run from two lanes on
-
-
 @functools.cache
 def advance() -> Callable[..., Any]:
-    """The compiled `_advance`, by the quick compiler where it is one on a CPU that knows the option: newer versions may not."""
-    options = QUICK if jax.default_backend() == "cpu" else None
-    if options:
-        try:
-            jax.jit(lambda x: x, compiler_options=options)(np.zeros((), np.float32))
-        except jax.errors.JaxRuntimeError:
-            options = None
-    return jax.jit(_advance, static_argnames=("layouts", "method", "chunk", "record"), compiler_options=options)
+    """The compiled `_advance`; from two lanes on the quick compiler's program is no slower to run."""
+    return jax.jit(_advance, static_argnames=("layouts", "method", "chunk", "record"), compiler_options=quick_options())
 
 
 @functools.partial(jax.jit, static_argnames=("method",))
