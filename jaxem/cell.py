@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ._pytree import replace
 from ._status import Status
-from .models.mixture import MixtureParams
+from .models.mixture import Mixture, MixtureParams
 
 
 SAME = 0.01  # nats: runs within ten times the default tol end in the same optimum (99 % differ by less than 7e-4) ...
@@ -62,8 +63,9 @@ class Cell:
     """One family with one number of components, and the state of its search.
 
     Attributes:
-        family: The family, bound to the data.
+        model: The mixture, its family bound to the data.
         num_components: K.
+        number: Number of the family among those of the problem.
         runs: All runs so far.
         best: The best run: by log-likelihood among the admissible ones, or among spikes where there is nothing else.
         improved: Whether a move has raised the best log-likelihood.
@@ -72,14 +74,29 @@ class Cell:
         scout: The same cell on a subsample, where the search was made there.
     """
 
-    family: Any
+    model: Mixture
     num_components: int
+    number: int = 0
     runs: list[Run] = dataclasses.field(default_factory=list, repr=False)
     best: Run | None = None
     improved: bool = False
     stable: bool | None = None
     summary: Any = None
     scout: Cell | None = None
+
+    @property
+    def family(self) -> Any:
+        """The family, bound to the data."""
+        return self.model.family
+
+    @property
+    def accurate(self) -> Mixture:
+        """The model in its most accurate form, by which results are certified."""
+        return replace(self.model, family=self.family.with_residuals())
+
+    def num_params(self, num_features: int) -> int:
+        """Free parameters."""
+        return self.model.num_params(self.num_components, num_features)
 
     @property
     def searched(self) -> list[Run]:

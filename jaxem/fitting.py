@@ -7,7 +7,8 @@ from typing import Any
 from . import families as family_names
 from . import tabular
 from ._precision import precision
-from .problem import Options, Problem, Progress
+from .options import Options
+from .problem import Problem, Progress
 from .result import Fit
 
 
@@ -22,6 +23,9 @@ def fit(
     moves: bool = True,
     init: str = "portfolio",
     weights: Any = None,
+    labels: Any = None,
+    noise: bool = False,
+    equal_weights: bool = False,
     tol: float = 1e-3,
     max_steps: int = 2000,
     seed: Any = 0,
@@ -41,6 +45,10 @@ def fit(
         moves: Whether split-and-merge moves then try to improve on the best.
         init: Kind of start: "portfolio" (a mix), "kmeans++", "ward", "random-rows" or "random-responsibilities".
         weights: Row weights (n,), real, not negative; an integer weight is a repeated row.
+        labels: Components (n,) that rows are known to come from, numbered from 0, and −1 where that is not known; these numbers stay
+            as they are, and the other components follow by weight. The log-likelihood is then that of rows and labels.
+        noise: Whether some rows may come from no component but be spread evenly over the region of the data (`Fit.noise`).
+        equal_weights: Whether all components have the same weight.
         tol: Stop when less than this is estimated to be missing from the total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
@@ -53,7 +61,8 @@ def fit(
         TypeError: for arguments of the wrong kind.
         RuntimeError: if every run failed.
     References:
-        Dempster, Laird & Rubin 1977, JRSS-B 39; moves: Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12.
+        Dempster, Laird & Rubin 1977, JRSS-B 39; moves: Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12; noise:
+        Banfield & Raftery 1993, Biometrics 49; labels: McLachlan & Peel 2000, Finite Mixture Models, sec. 2.19.
 
     Example:
         >>> import jaxem
@@ -70,9 +79,11 @@ def fit(
         max_steps=max_steps,
         seed=seed,
         dtype=dtype,
+        noise=noise,
+        equal_weights=equal_weights,
     )
     k = tabular.count("num_components", num_components)
-    table = tabular.read(data, weights)
+    table = tabular.read(data, weights, labels)
     family = family_names.resolve([family], num_features(table, family))
     if len(family) != 1:
         raise ValueError(

@@ -23,7 +23,8 @@ from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
 from .lanes import take
 from .models.mixture import Mixture, MixtureParams
-from .problem import Options, Problem
+from .options import Options
+from .problem import Problem
 from .reduce import chunked
 
 
@@ -193,11 +194,8 @@ def bound(fit: Any, data: Any, weights: Any = None) -> Problem:
     checked = tabular.read(rows, weights)
     table = tabular.Table(rows, checked.weight, fit.columns)
     family = fit.source if fit.source is not None else family_names.resolve(fit.family, rows.shape[1])[0]
-    options = Options.checked(
-        num_restarts=1, num_finalists=1, moves=False, init="portfolio", tol=1e-3, max_steps=2000, seed=0, dtype=np.float64
-    )
     with precision(np.float64):
-        return Problem(table, [family], [fit.num_components], options)
+        return Problem(table, [family], [fit.num_components], Options.once())
 
 
 def _refuse(fit: Any, here: Curvature) -> None:

@@ -1,4 +1,4 @@
-"""Starts: where EM begins. Owns every kind of start; imports layers 0 to 2, ward and NumPy.
+"""Starts: where EM begins. Owns every kind of start; imports layers 0 to 2, ward, noise and NumPy.
 
 A start is nothing but responsibilities (k, n). Each is drawn from its own stream of random numbers, set by the seed, the number of
 components and the number of the restart: restart 7 of K = 3 is the same whatever else is run.
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import ward
+from . import noise, ward
 
 
 KINDS = ("portfolio", "kmeans++", "ward", "random-rows", "random-responsibilities")
@@ -157,6 +157,51 @@ class Starts:
         return rng.choice(len(share), k, replace=len(self.seen) < k, p=share)
 
 
+class Informed:
+    """Starts that know of noise and of labels.
+
+    Every other start leaves out the rows that are lonely enough to be noise, and gives them to it; in the rest, all rows are noise
+    to a small share. Components are numbered so that they agree best with the labels, which are then obeyed.
+
+    Args:
+        x: As for `Starts`.
+        weight: As for `Starts`.
+        seed: As for `Starts`.
+        noisy: Whether there is noise.
+        label: Components that rows are known to come from, −1 where that is not known, shape (n,); or None.
+    """
+
+    def __init__(self, x: np.ndarray, weight: np.ndarray, seed: tuple[int, ...], *, noisy: bool, label: np.ndarray | None):
+        self.label = label
+        self.sources = [(Starts(x, weight, seed), np.full(x.shape[1], noise.SHARE * noisy))]
+        if noisy:
+            lonely = noise.guess(x, weight)
+            crowd = np.where(lonely < 0.5, weight, 0.0)
+            if crowd.any():
+                self.sources.insert(0, (Starts(x, crowd, seed), np.maximum(lonely, noise.SHARE)))
+
+    def draw(self, init: str, num_components: int, restart: int) -> tuple[str, Callable[[], np.ndarray]]:
+        """As `Starts.draw`; what the responsibilities lack of 1 is noise."""
+        source, lonely = self.sources[restart % len(self.sources)]
+        kind, make = source.draw(init, num_components, restart)
+        return kind, lambda: self._adapted(make(), lonely)
+
+    def _adapted(self, resp: np.ndarray, lonely: np.ndarray) -> np.ndarray:
+        resp = resp * (1 - lonely)
+        return resp if self.label is None else obey(_renumbered(resp, self.label), self.label)
+
+
+Draws = Starts | Informed
+
+
+def _renumbered(resp: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Components in the order that agrees best with the labels."""
+    from scipy.optimize import linear_sum_assignment  # slow to load, and only needed here
+
+    shared = (label == np.arange(len(resp))[:, None]) @ resp.T
+    return resp[linear_sum_assignment(-shared)[1]]
+
+
 def _blur(labels: np.ndarray, k: int) -> np.ndarray:
     """Responsibilities of a hard partition, a little spread out."""
     return (1 - BLUR) * (labels == np.arange(k)[:, None]) + BLUR / k
@@ -259,6 +304,13 @@ def merge_splits(k: int, pairs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     return out
 
 
-def apply(selection: np.ndarray, parts: np.ndarray) -> Callable[[], Any]:
-    """A start made of the halves of a fit: a function that returns its responsibilities (k, n)."""
-    return functools.partial(np.matmul, selection, parts)
+def apply(selection: np.ndarray, parts: np.ndarray, label: np.ndarray | None = None) -> Callable[[], Any]:
+    """A start made of the halves of a fit: a function that returns its responsibilities (k, n); known rows stay where they belong."""
+    if label is None:
+        return functools.partial(np.matmul, selection, parts)
+    return lambda: obey(selection @ parts, label)
+
+
+def obey(resp: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Responsibilities (k, n) in which rows of known origin belong to their component alone."""
+    return np.where(label >= 0, label == np.arange(len(resp))[:, None], resp)

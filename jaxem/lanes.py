@@ -44,12 +44,13 @@ def row_bucket(num_rows: int) -> int:
     return -(-num_rows // step) * step
 
 
-def pad_data(x: np.ndarray, weight: np.ndarray, dtype: Any) -> Data:
-    """Rows (d, n) and weights (n,) with invisible rows up to the bucket, on the device."""
+def pad_data(x: np.ndarray, weight: np.ndarray, dtype: Any, label: np.ndarray | None = None) -> Data:
+    """Rows (d, n), weights (n,) and labels (n,) with invisible rows up to the bucket, on the device."""
     extra = row_bucket(x.shape[1]) - x.shape[1]
     return Data(
         jnp.asarray(np.pad(x, ((0, 0), (0, extra))), dtype),
         jnp.asarray(np.pad(weight, (0, extra)), dtype),
+        None if label is None else jnp.asarray(np.pad(label, (0, extra), constant_values=-1), np.int32),
     )
 
 
@@ -108,6 +109,13 @@ class Engine:
         self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
         rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
         self.chunk = min(data.x.shape[1], CHUNK, max(64, rows // 64 * 64))
+
+    def without_labels(self) -> Engine:
+        """The same engine where nothing is known of any row."""
+        if self.data.label is None:
+            return self
+        data = Data(self.data.x, self.data.weight)
+        return Engine(data, self.num_rows, self.width, tol=float(self.tol), method=self.method, block=self.block)
 
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """States that begin with an M-step on responsibilities, each a function that returns an array (k, n)."""

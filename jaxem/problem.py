@@ -1,4 +1,4 @@
-"""From checked data to fits: scale, search, certify, publish. Imports layers 0 to 2, init, lanes, search and result.
+"""From checked data to fits: scale, search, certify, publish. Imports layers 0 to 2, options, init, lanes, search and result.
 
 A `Problem` is one table in internal units (every column centred and scaled where the families allow it) with the cells to be fitted to
 it. Numbers leave it in the data's own units, and only after the fast kernels' answer has been checked by the accurate ones.
@@ -13,13 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import criteria, em, tabular, trust
+from . import criteria, em, noise, tabular, trust
 from . import families as family_names
 from . import init as starts
 from ._status import Status
 from .cell import Cell, Run
 from .lanes import FEW, TICKS, Engine, pad_data, take, trim_components, widths
 from .models.mixture import Mixture, MixtureParams
+from .options import Options
 from .protocol import Data
 from .quasi_newton import QuasiNewton
 from .result import Fit, Params
@@ -36,68 +37,6 @@ ROUNDING = 10  # sums over rows in two orders differ by a few units of what the 
 WITH_MOVES = 5  # times as many lanes, moves included
 
 Progress = Callable[[str, int, int, float], Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How to search, checked.
-
-    Attributes:
-        num_restarts: Independent starts for each cell.
-        num_finalists: How many of them are run to convergence.
-        moves: Whether split and merge moves follow.
-        init: Kind of start.
-        tol: In nats of total log-likelihood.
-        max_steps: The most E-steps of a run.
-        seed: Words of the seed.
-        dtype: float64 or float32.
-    """
-
-    num_restarts: int
-    num_finalists: int
-    moves: bool
-    init: str
-    tol: float
-    max_steps: int
-    seed: tuple[int, ...]
-    dtype: Any
-
-    @classmethod
-    def checked(
-        cls,
-        *,
-        num_restarts: Any,
-        num_finalists: Any,
-        moves: Any,
-        init: Any,
-        tol: Any,
-        max_steps: Any,
-        seed: Any,
-        dtype: Any,
-    ) -> Options:
-        """Options from what a user gave; every mistake is a sentence."""
-        if init not in starts.KINDS:
-            raise ValueError(f"init must be one of {', '.join(map(repr, starts.KINDS))}, got {init!r}")
-        try:
-            width = str(np.dtype(dtype))
-        except TypeError:
-            width = ""
-        if not (isinstance(tol, int | float | np.floating) and np.isfinite(tol) and tol > 0):
-            raise ValueError(f"tol must be a positive number of nats, got {tol!r}")
-        if width not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float64 or float32, got {dtype!r}")
-        if not isinstance(moves, bool | np.bool_):
-            raise TypeError(f"moves must be True or False, got {moves!r}")
-        return cls(
-            tabular.count("num_restarts", num_restarts),
-            tabular.count("num_finalists", num_finalists),
-            bool(moves),
-            init,
-            float(tol),
-            tabular.count("max_steps", max_steps),
-            tabular.seed_words(seed),
-            np.dtype(dtype),
-        )
 
 
 class Problem:
@@ -126,6 +65,12 @@ class Problem:
         self.input_columns = table.columns
         self.scaled = bool(families[0].standardise)
         self.table = table = table.without_constant_columns() if self.scaled else table
+        if table.label is not None and table.label.max() >= min(components):
+            row = int(table.label.argmax())
+            raise ValueError(
+                f"labels: row {row + 1} is said to come from component {table.label[row]}, so num_components must be at least "
+                f"{table.label[row] + 1}, got {min(components)}"
+            )
         for family in families:
             family.check(table.x, list(table.columns))
         self.total = float(table.weight.sum())
@@ -138,11 +83,22 @@ class Problem:
         self.offset = -self.total * float(np.linalg.slogdet(self.scale)[1])
         self.distinct = table.num_distinct(max(components))
         rows = self.rows
-        bound = [family.bind(rows, table.weight, self.scale, options.dtype) for family in families]
-        self.cells = [Cell(family, k) for family in bound for k in components]
+        self.region = noise.region(table.seen()) if options.noise else None
+        models = [self._model(family, rows) for family in families]
+        self.cells = [Cell(model, k, number) for number, model in enumerate(models) for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
         self.engines = self._all_rows(rows) if self.able else []
+
+    def _model(self, family: Any, rows: np.ndarray) -> Mixture:
+        """The mixture of one family on rows (d, n), under the terms asked for."""
+        bound = family.bind(rows, self.table.weight, self.scale, self.options.dtype)
+        if self.region is None:
+            return Mixture(bound, equal_weights=self.options.equal_weights)
+        if not self.scaled:
+            raise ValueError(f"noise has a density, and {family.name!r} is a family of counts: leave noise=False")
+        density = np.asarray(np.linalg.slogdet(self.scale)[1] - self.region.log_volume, self.options.dtype)
+        return Mixture(bound, density, self.options.equal_weights)
 
     @property
     def rows(self) -> np.ndarray:
@@ -163,7 +119,7 @@ class Problem:
 
     def _all_rows(self, rows: np.ndarray) -> list[Engine]:
         """The programs for all rows; after a search on a subsample, few lanes go on, from near their ends: L-BFGS at its best."""
-        data = pad_data(rows, self.table.weight, self.options.dtype)
+        data = pad_data(rows, self.table.weight, self.options.dtype, self.table.label)
         if self.sample is None:
             return self._engines(data, rows.shape[1], self._num_lanes())
         smooth = all(hasattr(cell.family, "complete") for cell in self.able)
@@ -184,36 +140,48 @@ class Problem:
             return
         weight, options, sample = self.table.weight, self.options, self.sample
         if sample is None:
-            self._search(self.able, self.engines, self.rows, weight, options.max_steps)
+            self._search(self.able, self.engines, self.rows, weight, self.table.label, options.max_steps)
             return
         for cell in self.able:
-            cell.scout = Cell(cell.family, cell.num_components)
+            cell.scout = Cell(cell.model, cell.num_components, cell.number)
         scouts = [cell.scout for cell in self.able]
         few, light = self._internal(self.table.x[sample]), weight[sample]
-        engines = self._engines(pad_data(few, light, options.dtype), len(sample), self._num_lanes())
-        self._search(scouts, engines, few, light, min(SUBSAMPLE_STEPS, options.max_steps))
+        label = None if self.table.label is None else self.table.label[sample]
+        engines = self._engines(pad_data(few, light, options.dtype, label), len(sample), self._num_lanes())
+        self._search(scouts, engines, few, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
         effort = Effort(options.num_finalists, 0, options.max_steps)
         Search(self.engines, few, weight, effort, self.report).from_scouts(self.able)
 
     def _subsample(self) -> np.ndarray | None:
         """Numbers of the rows to search on, or None for all."""
         d = self.table.x.shape[1]
-        most = max(cell.num_components - 1 + cell.family.num_params(cell.num_components, d) for cell in self.able)
+        most = max(cell.num_params(d) for cell in self.able)
         size = max(SUBSAMPLE, 2 * most)
         seen = np.flatnonzero(self.table.weight > 0)
         if len(seen) <= SUBSAMPLE_FROM * size:
             return None
         return np.sort(starts.stream(self.options.seed, 0, 1).choice(seen, size, replace=False))
 
-    def _search(self, cells: list[Any], engines: list[Engine], rows: np.ndarray, weight: np.ndarray, max_steps: int) -> None:
+    def _search(
+        self,
+        cells: list[Any],
+        engines: list[Engine],
+        rows: np.ndarray,
+        weight: np.ndarray,
+        label: np.ndarray | None,
+        max_steps: int,
+    ) -> None:
         """Starts, then moves, on some rows (d, n)."""
         options, unit = self.options, rows
         if not self.scaled:  # distances between rows need comparable columns, though the family must see the data as they are
             centre, scale = _moments(rows.T, weight)
             unit = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
         effort = Effort(options.num_finalists, TICKS, max_steps)
-        search = Search(engines, rows, weight, effort, self.report)
-        search.from_starts(cells, starts.Starts(unit, weight, options.seed), options.init, options.num_restarts)
+        search = Search(engines, rows, weight, effort, self.report, label)
+        draws: starts.Draws = starts.Starts(unit, weight, options.seed)
+        if options.noise or label is not None:
+            draws = starts.Informed(unit, weight, options.seed, noisy=options.noise, label=label)
+        search.from_starts(cells, draws, options.init, options.num_restarts)
         if options.moves:
             search.from_moves(cells)
 
@@ -223,7 +191,7 @@ class Problem:
         scores = [
             criteria.bic(
                 best.log_likelihood + self.offset,
-                cell.num_components - 1 + cell.family.num_params(cell.num_components, d),
+                cell.num_params(d),
                 self.total,
             )
             for cell, best in found
@@ -235,11 +203,13 @@ class Problem:
         cell, wide = self.cells[0], self.engines[0]
         engine = Engine(wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1)
         self.engines = [engine]
-        models = [Mixture(cell.family)]
+        models = [cell.model]
         if hasattr(start, "weights"):
             resp = engine.posterior(models, [self._adopt(start, cell)])[0]  # never reported itself: it may break the structure
         else:
-            resp = _responsibilities(start, self.table.num_rows, cell.num_components)
+            resp = _responsibilities(start, self.table.num_rows, cell.num_components, rest=self.options.noise)
+        if self.table.label is not None:
+            resp = starts.obey(resp, self.table.label)
         states = engine.begin(models, [lambda: resp])
         states = dataclasses.replace(states, num_plain=np.full_like(states.num_plain, PLAIN_STEPS_FROM_START))
         run = Run(cell, "start", GIVEN, 0, 0)
@@ -264,7 +234,12 @@ class Problem:
             components = cell.family.adopt({name: given[name] for name in wanted}, self.centre, self.scale)
         except ValueError as error:
             raise ValueError(f"start: {error}") from None
-        params = MixtureParams(np.log(given["weights"] / given["weights"].sum()), components)
+        weights = given["weights"]
+        if not self.options.noise:
+            weights = weights / weights.sum()
+        elif weights.sum() > 1 - np.finfo(float).eps:  # nothing is left for the noise, and EM would leave it so
+            weights = weights * ((1 - noise.SHARE) / weights.sum())
+        params = MixtureParams(np.log(weights), components)
         return jax.tree.map(lambda leaf: np.asarray(leaf, self.options.dtype), params)
 
     def certify(self) -> None:
@@ -281,7 +256,7 @@ class Problem:
                 doubtful.append((cell, best))
         if not doubtful:
             return
-        models = [Mixture(cell.family.with_residuals()) for cell, _ in doubtful]
+        models = [cell.accurate for cell, _ in doubtful]
         states = engine.begin_at(models, [best.params for _, best in doubtful])
         states = engine.finish(models, states, max_steps=self.options.max_steps)
         for slot, (cell, best) in enumerate(doubtful):
@@ -294,29 +269,26 @@ class Problem:
 
     def _summaries(self, engine: Engine, found: list[tuple[Cell, Run]]) -> list[tuple[Cell, Run, Any]]:
         """What the accurate form says of fits."""
-        models = [Mixture(cell.family.with_residuals()) for cell, _ in found]
+        models = [cell.accurate for cell, _ in found]
         summaries = engine.summarise(models, [best.params for _, best in found])
         return [(cell, best, summary) for (cell, best), summary in zip(found, summaries, strict=True)]
 
     def _one_component(self) -> dict[int, float]:
-        """The log-likelihood of a single component, for each family by id: what `nec` compares with."""
-        known = {
-            id(cell.family): cell.summary.log_likelihood for cell in self.able if cell.num_components == 1 and cell.summary
-        }
-        families = {id(cell.family): cell.family for cell in self.able if id(cell.family) not in known}
-        if families:
-            engine, models = self.engines[0], [Mixture(family) for family in families.values()]
+        """The log-likelihood of a single component without noise, for each family by number: what `nec` compares with."""
+        plain = self.region is None and self.table.label is None
+        ones = [cell for cell in self.able if cell.num_components == 1 and cell.summary]
+        known = {cell.number: cell.summary.log_likelihood for cell in ones if plain}
+        models = {cell.number: Mixture(cell.family) for cell in self.able if cell.number not in known}
+        if models:
+            engine, some = self.engines[0].without_labels(), list(models.values())
             if self.sample is None:
-                states = engine.begin(models, [lambda: np.ones((1, self.table.num_rows))] * len(models))
+                states = engine.begin(some, [lambda: np.ones((1, self.table.num_rows))] * len(some))
             else:
-                crude = [family.reference(1, len(self.scale), engine.dtype) for family in families.values()]
-                states = engine.begin_at(models, [MixtureParams(np.zeros(1, engine.dtype), point) for point in crude])
-            steps = (
-                self.options.max_steps if np.isnan(self.table.x).any() else 2
-            )  # with all cells seen, one M-step is the answer
-            ends = engine.run(models, states, max_steps=steps)
-            known |= dict(zip(families, ends.log_likelihood, strict=True))
-        return {family: float(value) for family, value in known.items()}
+                crude = [model.family.reference(1, len(self.scale), engine.dtype) for model in some]
+                states = engine.begin_at(some, [MixtureParams(np.zeros(1, engine.dtype), point) for point in crude])
+            ends = engine.run(some, states, max_steps=2)  # the first M-step is the answer
+            known |= dict(zip(models, ends.log_likelihood, strict=True))
+        return {number: float(value) for number, value in known.items()}
 
     def fits(self) -> list[Fit | None]:
         """One `Fit` a cell, None where there is none."""
@@ -336,7 +308,7 @@ class Problem:
             params=params,
             columns=self.table.columns,
             log_likelihood=float(summary.log_likelihood) + self.offset,
-            num_params=cell.num_components - 1 + family.num_params(cell.num_components, len(self.scale)),
+            num_params=cell.num_params(len(self.scale)),
             num_rows=self.total,
             status=best.status,
             num_steps=best.num_steps,
@@ -344,7 +316,7 @@ class Problem:
             sizes=np.asarray(summary.sizes, float)[order],
             log_assigned=float(summary.log_assigned),
             entropy=max(0.0, float(summary.entropy)),
-            log_likelihood_of_one=self.one_component[id(family)] + self.offset,
+            log_likelihood_of_one=self.one_component[cell.number] + self.offset,
             num_restarts=len(starts_made),
             num_finalists=sum(run.finalist for run in starts_made),
             replicated=replicated,
@@ -356,15 +328,24 @@ class Problem:
             warnings=tuple(self._warnings(cell, best)),
             input_columns=self.input_columns,
             runner_up=next((self._published(family, run.params)[0] for run in cell.leaders(2)[1:]), None),
+            terms=self._terms(),
             source=None if family.name in family_names.names() else family,
         )
 
     def _published(self, family: Any, params: MixtureParams) -> tuple[Params, np.ndarray]:
-        """Params in the data's units by decreasing weight, and that order."""
+        """Params in the data's units, and the order of their components: those with labels by label, the others by weight."""
         weights = np.exp(np.asarray(params.log_weights, float))
-        order = np.argsort(-weights, kind="stable")
+        weights = weights if self.options.noise else weights / weights.sum()
+        known = 0 if self.table.label is None else int(self.table.label.max()) + 1
+        order = np.concatenate([np.arange(known), known + np.argsort(-weights[known:], kind="stable")])
         named = family.publish(params.components, self.centre, self.scale)
-        return Params(weights=weights / weights.sum(), **named).take(order), order
+        return Params(weights=weights, **named).take(order), order
+
+    def _terms(self) -> dict[str, Any]:
+        """What `Fit.terms` says."""
+        told: dict[str, Any] = {} if self.region is None else {"noise": self.region.to_dict()}
+        told |= {"equal_weights": True} if self.options.equal_weights else {}
+        return told | ({} if self.table.label is None else {"labels": int(self.table.label.max()) + 1})
 
     def _warnings(self, cell: Cell, best: Run) -> list[str]:
         said = list(self.table.warnings)
@@ -402,8 +383,8 @@ def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return mean * size, np.sqrt(share @ (small - mean) ** 2) * size
 
 
-def _responsibilities(start: Any, num_rows: int, num_components: int) -> np.ndarray:
-    """A given start, checked, as (k, n)."""
+def _responsibilities(start: Any, num_rows: int, num_components: int, *, rest: bool) -> np.ndarray:
+    """A given start, checked, as (k, n); with noise, what a row lacks of 1 is noise."""
     shape = (num_rows, num_components)
     try:
         resp = np.asarray(start, dtype=np.float64)
@@ -412,10 +393,11 @@ def _responsibilities(start: Any, num_rows: int, num_components: int) -> np.ndar
         resp, came = np.empty(0), repr(start)[:40]
     if resp.shape != shape:
         raise ValueError(f"start must be responsibilities of shape {shape} or a params object, got {came}")
-    bad = np.flatnonzero(~np.isfinite(resp).all(1) | (resp < 0).any(1) | (np.abs(resp.sum(1) - 1) > 1e-6))
+    excess = resp.sum(1) - 1
+    bad = np.flatnonzero(~np.isfinite(resp).all(1) | (resp < 0).any(1) | ((excess if rest else np.abs(excess)) > 1e-6))
     if len(bad):
-        row = bad[0]
+        row, wanted = bad[0], "to no more than 1 (the rest is noise)" if rest else "to 1"
         raise ValueError(
-            f"start: responsibilities must be probabilities that sum to 1 in every row, and row {row + 1} is {resp[row]}"
+            f"start: responsibilities must be probabilities that sum {wanted} in every row, and row {row + 1} is {resp[row]}"
         )
     return resp.T

@@ -43,12 +43,11 @@ def begin(models, params, resp, data, *, method):
     """States (of one lane each, stacked) that begin with an M-step on responsibilities (l, k, n)."""
 
     def lane(model, params, resp):
-        weighted = resp * data.weight
-        stats = model.family.expected_stats(params.components, data.x, weighted)
+        stats = model.expected_stats(params, data, resp)
         if getattr(model.family, "residuals", False):
             # Moments about a crude point lose digits; about the means that they give, they do not.
             params = replace(params, components=_with_means(params.components, model.m_step(params, stats).components))
-            stats = model.family.expected_stats(params.components, data.x, weighted)
+            stats = model.expected_stats(params, data, resp)
         return method.from_stats(model, params, stats)
 
     return jax.vmap(lane)(models, params, resp)
@@ -87,7 +86,7 @@ def summarise(models, params, data, *, chunk):
 
     def lane(model, params):
         def sums(params, rows):
-            joint = model.log_joint(params, rows.x)
+            joint = model.log_classes(params, rows)
             log_prob = jax.scipy.special.logsumexp(joint, axis=0)
             own = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
             assigned = jnp.max(joint, axis=0) - log_prob
@@ -105,6 +104,6 @@ def posterior(models, params, data):
     """Responsibilities (l, k, n)."""
 
     def lane(model, params):
-        return jax.nn.softmax(model.log_joint(params, data.x), axis=0)
+        return jax.nn.softmax(model.log_classes(params, data), axis=0)
 
     return jax.vmap(lane)(models, params)

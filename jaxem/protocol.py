@@ -41,7 +41,7 @@ from typing import Any, Protocol, TypeVar
 import jax.numpy as jnp
 
 from ._pytree import pytree
-from ._typing import Array, Float, Scalar
+from ._typing import Array, Float, Int, Scalar
 
 
 Params = TypeVar("Params")
@@ -57,10 +57,12 @@ class Data:
     Attributes:
         x: Rows, shape (d, n).
         weight: Weight of each row, shape (n,).
+        label: Where some rows are known to come from a component: its number, or −1, shape (n,). None where nothing is known.
     """
 
     x: Float[Array, "d n"]
     weight: Float[Array, " n"]
+    label: Int[Array, " n"] | None = None
 
 
 class LatentModel(Protocol[Params, Stats]):

@@ -36,11 +36,7 @@ def chunked(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[An
         num_chunks, rest = divmod(num_rows, chunk_size)
 
         def part(start, size: int):
-            rows = Data(
-                lax.dynamic_slice_in_dim(data.x, start, size, axis=1),
-                lax.dynamic_slice_in_dim(data.weight, start, size, axis=0),
-            )
-            return e_step(params, rows)
+            return e_step(params, jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, start, size, axis=-1), data))
 
         def add(i, total):
             return jax.tree.map(jnp.add, total, part(i * chunk_size, chunk_size))

@@ -13,6 +13,7 @@ from . import criteria, families, tabular
 from ._precision import precision
 from ._status import Status
 from .lanes import row_bucket
+from .noise import Region
 
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Fit(criteria.Scored):
         steepness: κ of the slope heuristic, if the fit comes from a selection large enough to tell.
         singular_bic: The singular BIC, if the fit comes from a selection.
         runner_up: `Params` of the second-best optimum found, if there is one: where a sampler looks for what EM set aside.
+        terms: What else was asked of the model, as plain numbers: "noise" (the region of the noise), "equal_weights", "labels" (how
+            many components have some); empty where nothing was.
         source: The `Family` object, for families that do not come with jaxem; not saved.
     """
 
@@ -119,6 +122,7 @@ class Fit(criteria.Scored):
     steepness: float | None = None
     singular_bic: float | None = None
     runner_up: Params | None = dataclasses.field(default=None, compare=False)
+    terms: dict[str, Any] = dataclasses.field(default_factory=dict)
     source: Any = dataclasses.field(default=None, compare=False)
 
     @property
@@ -138,12 +142,16 @@ class Fit(criteria.Scored):
         Args:
             x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns.
         Returns:
-            Component numbers, shape (n,), 0 for the largest component.
+            Component numbers, shape (n,), 0 for the largest component, −1 for noise.
         """
-        return self._log_joint(x).argmax(axis=1)
+        best = self._log_joint(x).argmax(axis=1)
+        return np.where(best < self.num_components, best, -1)
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Responsibilities: the probability of each component given the row, shape (n, k); rows sum to 1."""
+        """Responsibilities: the probability of each component given the row, shape (n, k); rows sum to 1.
+
+        A fit with noise has one column more, the last: the probability that the row is noise.
+        """
         joint = self._log_joint(x)
         joint -= joint.max(axis=1, keepdims=True)
         resp = np.exp(joint)
@@ -155,8 +163,18 @@ class Fit(criteria.Scored):
         top = joint.max(axis=1)
         return top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
 
+    @property
+    def noise(self) -> Region | None:
+        """Where the noise lies, its `.log_volume`, and nothing where there is none."""
+        return Region.from_dict(self.terms["noise"]) if "noise" in self.terms else None
+
+    @property
+    def noise_weight(self) -> float:
+        """The share of the rows that is noise; 0 where there is none."""
+        return max(0.0, 1.0 - float(self.params.weights.sum())) if "noise" in self.terms else 0.0
+
     def sample(self, n: int, seed: Any = 0) -> np.ndarray:
-        """New rows drawn from the mixture, shape (n, d).
+        """New rows drawn from the mixture, noise included, shape (n, d).
 
         Args:
             n: How many.
@@ -169,7 +187,10 @@ class Fit(criteria.Scored):
         with precision(np.float64):
             key = jax.random.key(int(rng.integers(2**31)))
             family, components = self._components()
-            return np.asarray(family.sample(key, components, labels), dtype=np.float64).T
+            rows = np.asarray(family.sample(key, components, labels), dtype=np.float64).T
+        if self.noise is None:
+            return rows
+        return np.where(rng.random((n, 1)) < self.noise_weight, self.noise.sample(rng, n), rows)
 
     def standard_errors(
         self,
@@ -336,14 +357,17 @@ class Fit(criteria.Scored):
         return values[:, [names.index(name) for name in self.columns]]
 
     def _log_joint(self, x: Any) -> np.ndarray:
-        """log p(row, component), shape (n, k), float64."""
+        """log p(row, component), shape (n, k), and with noise log p(row, noise) in one column more, float64."""
         rows = self.rows(x)
         family, components = self._components()
         padded = np.pad(rows, ((0, row_bucket(len(rows)) - len(rows)), (0, 0)), mode="edge")
         with precision(np.float64):
             log_prob = np.asarray(_log_prob(family, components, padded.T))
         with np.errstate(divide="ignore"):
-            return log_prob[:, : len(rows)].T + np.log(self.params.weights)
+            joint = log_prob[:, : len(rows)].T + np.log(self.params.weights)
+            if self.noise is None:
+                return joint
+            return np.column_stack([joint, np.full(len(rows), np.log(self.noise_weight) - self.noise.log_volume)])
 
 
 @jax.jit

@@ -21,7 +21,6 @@ from . import init as starts
 from ._status import Status
 from .cell import Cell, Run
 from .lanes import Engine, home, take, trim_components
-from .models.mixture import Mixture
 
 
 MERGE_PAIRS = 10
@@ -59,6 +58,7 @@ class Search:
         weight: Row weights, shape (n,).
         effort: How much work to do.
         report: Called as runs end, with the phase, how many of its runs have ended, and how many there are.
+        label: Components that rows are known to come from, −1 where that is not known, shape (n,); None if nothing is known.
     """
 
     def __init__(
@@ -68,10 +68,12 @@ class Search:
         weight: np.ndarray,
         effort: Effort,
         report: Report | None = None,
+        label: np.ndarray | None = None,
     ):
         self.engines, self.rows, self.weight, self.effort, self.report = engines, rows, weight, effort, report
+        self.label, self.num_labels = label, 0 if label is None else int(label.max()) + 1
 
-    def from_starts(self, cells: list[Cell], draws: starts.Starts, init: str, num_restarts: int) -> None:
+    def from_starts(self, cells: list[Cell], draws: starts.Draws, init: str, num_restarts: int) -> None:
         """Independent starts for every cell."""
         runs, makes = [], []
         for cell in cells:
@@ -83,9 +85,9 @@ class Search:
 
     def from_moves(self, cells: list[Cell]) -> None:
         """Rounds of split, merge and split-merge moves, until nothing improves."""
-        by_name = {(id(cell.family), cell.num_components): cell for cell in cells}
+        by_name = {(cell.number, cell.num_components): cell for cell in cells}
         neighbours = {
-            id(cell): [by_name.get((id(cell.family), cell.num_components + step)) for step in (-1, 0, 1)] for cell in cells
+            id(cell): [by_name.get((cell.number, cell.num_components + step)) for step in (-1, 0, 1)] for cell in cells
         }
         fresh = {id(cell) for cell in cells if cell.best is not None}
         for number in range(1, MOVE_ROUNDS + 1):
@@ -116,7 +118,7 @@ class Search:
         ]
         for engine, slots in self._by_engine(runs):
             some = [runs[j] for j in slots]
-            models = [Mixture(run.cell.family) for run in some]
+            models = [run.cell.model for run in some]
             batch = Batch(engine, some, engine.begin_at(models, [run.params for run in some]), self.weight.sum())
             batch.advance(min(SCOUT_STEPS, self.effort.max_steps), self._teller("all rows", len(some)))
             best = [run for cell in slowest for run in _rivals([run for run in some if run.cell is cell])]
@@ -132,6 +134,7 @@ class Search:
         runs, makes = [], []
         for cell, source in aims:
             pieces, pairs = parts[id(source)]
+            pairs = [pair for pair in pairs if pair[0] >= self.num_labels]  # the first of a pair is what merging takes away
             k = source.num_components
             if cell.num_components > k:
                 origin, selections = "split", starts.splits(k)
@@ -142,7 +145,7 @@ class Search:
                 selections = starts.merge_splits(k, pairs[:SMEM_PAIRS]) if 2 < k <= SMEM_TO else []
             for j, selection in enumerate(selections):
                 runs.append(Run(cell, origin, f"K={k}", j, number))
-                makes.append(starts.apply(selection, pieces))
+                makes.append(starts.apply(selection, pieces, self.label))
         return runs, makes
 
     def _halves(self, sources: list[Cell]) -> dict[int, tuple[np.ndarray, list[tuple[int, int]]]]:
@@ -150,7 +153,7 @@ class Search:
         out = {}
         for engine in self.engines:
             mine = [(cell, cell.best) for cell in sources if home(self.engines, cell.num_components) is engine and cell.best]
-            posteriors = engine.posterior([Mixture(cell.family) for cell, _ in mine], [best.params for _, best in mine])
+            posteriors = engine.posterior([cell.model for cell, _ in mine], [best.params for _, best in mine])
             for (cell, _), resp in zip(mine, posteriors, strict=True):
                 pairs = starts.overlapping_pairs(self.weight, resp, MERGE_PAIRS)
                 out[id(cell)] = starts.halves(self.rows, self.weight, resp), pairs
@@ -163,7 +166,7 @@ class Search:
         of_cell = {id(cell): [run for run in runs if run.cell is cell] for cell in cells}
         for engine, slots in self._by_engine(runs):
             some = [runs[j] for j in slots]
-            states = engine.begin([Mixture(run.cell.family) for run in some], [makes[j] for j in slots])
+            states = engine.begin([run.cell.model for run in some], [makes[j] for j in slots])
             batch = Batch(engine, some, states, self.weight.sum())
             batch.advance(min(self.effort.stage, self.effort.max_steps), tell)
             here = [cell for cell in cells if home(self.engines, cell.num_components) is engine]
@@ -213,7 +216,7 @@ class Batch:
 
     def __init__(self, engine: Engine, runs: list[Run], states: Any, total: float):
         self.engine, self.runs, self.states, self.total = engine, runs, states, total
-        self.models = [Mixture(run.cell.family) for run in runs]
+        self.models = [run.cell.model for run in runs]
 
     def advance(self, max_steps: int, tell: Callable[[int], None] | None) -> None:
         """Take every run to `max_steps` steps."""

@@ -21,12 +21,14 @@ class Table:
         weight: Row weights, shape (n,), not negative, some positive.
         columns: Names of the columns.
         warnings: Sentences about what was set aside.
+        label: Components that rows are known to come from, −1 where that is not known, shape (n,); None if nothing is known.
     """
 
     x: np.ndarray
     weight: np.ndarray
     columns: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    label: np.ndarray | None = None
 
     @property
     def num_rows(self) -> int:
@@ -35,11 +37,11 @@ class Table:
 
     def num_distinct(self, enough: int) -> int:
         """Distinct rows of positive weight, counted no further than `enough`."""
-        seen = self._seen()
+        seen = self.seen()
         first = len(np.unique(seen[: 10 * enough], axis=0))
         return min(enough, first if first >= enough else len(np.unique(seen, axis=0)))
 
-    def _seen(self) -> np.ndarray:
+    def seen(self) -> np.ndarray:
         """Rows of positive weight; no copy where that is all of them."""
         seen = self.weight > 0
         return self.x if seen.all() else self.x[seen]
@@ -50,7 +52,7 @@ class Table:
         Raises:
             ValueError: if no column is left.
         """
-        seen = self._seen()
+        seen = self.seen()
         constant = (seen == seen[0]).all(0)
         if not constant.any():
             return self
@@ -59,15 +61,16 @@ class Table:
             raise ValueError(f"every column is constant ({', '.join(names)}): there is nothing to cluster")
         said = tuple(f"Column {name!r} is constant and was left out." for name in names)
         kept = tuple(name for name, same in zip(self.columns, constant, strict=True) if not same)
-        return Table(self.x[:, ~constant], self.weight, kept, (*self.warnings, *said))
+        return dataclasses.replace(self, x=self.x[:, ~constant], columns=kept, warnings=(*self.warnings, *said))
 
 
-def read(data: Any, weights: Any = None, *, missing: bool = False) -> Table:
+def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = False) -> Table:
     """Check data and weights.
 
     Args:
         data: Array-like (n, d) or (n,), or a data frame (pandas, polars, anything with `__dataframe__`).
         weights: Array-like (n,) of real weights, or None for ones.
+        labels: Array-like (n,) of component numbers, −1 where that is not known, or None.
         missing: Whether NaN is a missing cell rather than an error.
     Raises:
         ValueError: naming what was expected, what came, and where.
@@ -82,7 +85,7 @@ def read(data: Any, weights: Any = None, *, missing: bool = False) -> Table:
     _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; replace the value or leave out the row")
     if not missing:
         _refuse(np.isnan(values), values, columns, "is missing; this family needs complete rows: drop or fill it")
-    return Table(values, _weights(weights, n), columns)
+    return Table(values, _weights(weights, n), columns, label=_labels(labels, n))
 
 
 def _refuse(bad: np.ndarray, values: np.ndarray, columns: tuple[str, ...], why: str) -> None:
@@ -158,6 +161,26 @@ def _weights(weights: Any, num_rows: int) -> np.ndarray:
                 f"weights must have a finite sum, but with weights up to {weight.max():g} it overflows; rescale them"
             )
     return weight
+
+
+def _labels(labels: Any, num_rows: int) -> np.ndarray | None:
+    if labels is None:
+        return None
+    try:
+        label = np.asarray(labels, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"labels must be {num_rows} component numbers, -1 where the component is not known, got {repr(labels)[:40]}"
+        ) from None
+    if label.shape != (num_rows,):
+        raise ValueError(f"labels must have one entry for each of the {num_rows} rows, got shape {label.shape}")
+    bad = np.flatnonzero(~((label >= -1) & (label == np.round(label))))
+    if len(bad):
+        raise ValueError(
+            f"labels must be component numbers from 0, or -1 where the component is not known, "
+            f"but the label of row {bad[0] + 1} is {label[bad[0]]:g}"
+        )
+    return label.astype(np.int32) if (label >= 0).any() else None
 
 
 def seed_words(seed: Any) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ LAYERS = {
     1: ["protocol em reduce accelerate quasi_newton families"],
     2: ["models"],
     3: [
-        "ward init programs lanes cell search tabular criteria trust result problem fitting saving convert"
+        "ward noise options init programs lanes cell search tabular criteria trust result problem fitting saving convert"
         " resampling replicates information standard_errors"
     ],
     4: ["selection"],

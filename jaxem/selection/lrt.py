@@ -13,7 +13,8 @@ from .. import init, resampling, tabular
 from .._precision import precision
 from ..fitting import num_features
 from ..models.mixture import MixtureParams
-from ..problem import Options, Problem
+from ..options import Options
+from ..problem import Problem
 from ..replicates import MOST_BYTES, Replicates, Task
 
 

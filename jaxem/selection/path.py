@@ -12,7 +12,8 @@ from .. import criteria, tabular
 from .. import families as family_names
 from .._precision import precision
 from .._status import Status
-from ..problem import Options, Problem, Progress, nearly_collinear
+from ..options import Options
+from ..problem import Problem, Progress, nearly_collinear
 from ..result import Fit
 from . import doubt
 from . import report as sentences
@@ -31,6 +32,9 @@ def select(
     moves: bool = True,
     init: str = "portfolio",
     weights: Any = None,
+    labels: Any = None,
+    noise: bool = False,
+    equal_weights: bool = False,
     tol: float = 1e-3,
     max_steps: int = 2000,
     seed: Any = 0,
@@ -52,6 +56,10 @@ def select(
         moves: Whether moves along the path of K follow: the best of K − 1 split, the best of K + 1 merged, both at K.
         init: Kind of start: "portfolio" (a mix), "kmeans++", "ward", "random-rows" or "random-responsibilities".
         weights: Row weights (n,), real, not negative; an integer weight is a repeated row.
+        labels: Components (n,) that rows are known to come from, numbered from 0, and −1 where that is not known; these numbers stay
+            as they are, and the other components follow by weight. The log-likelihood is then that of rows and labels.
+        noise: Whether some rows may come from no component but be spread evenly over the region of the data (`Fit.noise`).
+        equal_weights: Whether all components have the same weight.
         tol: Stop a run when less than this is estimated to be missing from its total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
@@ -81,10 +89,12 @@ def select(
         max_steps=max_steps,
         seed=seed,
         dtype=dtype,
+        noise=noise,
+        equal_weights=equal_weights,
     )
     components = _components(num_components)
     parts = tabular.count("num_resamples", num_resamples, 0)
-    table = tabular.read(data, weights)
+    table = tabular.read(data, weights, labels)
     problems: list[Problem] = []
     interrupted = False
     with precision(options.dtype):
@@ -195,7 +205,7 @@ def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str,
         row |= {name: getattr(fit, name) for name in names} | {"status": fit.status.name.lower()}
         return row | {name: getattr(fit, name) for name in more}
     features = len(problems[0].scale)
-    count = cell.num_components - 1 + cell.family.num_params(cell.num_components, features)
+    count = cell.num_params(features)
     none = dict.fromkeys(("log_likelihood", "num_params", *criteria.NAMES), np.nan) | {"num_params": count}
     failed = [run.status for run in cell.runs]
     status = max(set(failed), key=failed.count).name.lower() if failed else "too few distinct rows"

@@ -10,7 +10,8 @@ import numpy as np
 from .. import families as family_names
 from .. import init, tabular
 from ..models.mixture import MixtureParams
-from ..problem import Options, Problem
+from ..options import Options
+from ..problem import Problem
 from ..replicates import Outcome, Replicates, Task
 from .lrt import FIRST_RANDOM, unit_scale
 
@@ -36,9 +37,7 @@ class Room:
         self.names = list(dict.fromkeys(fit.family for fit in fits))
         sources = {fit.family: fit.source for fit in fits}
         families = [sources[name] or family_names.resolve(name, data.shape[1])[0] for name in self.names]
-        options = Options.checked(
-            num_restarts=1, num_finalists=1, moves=False, init="portfolio", tol=1e-3, max_steps=2000, seed=0, dtype=np.float64
-        )
+        options = Options.once()
         table = tabular.Table(data, weights, fits[0].columns)
         sizes = sorted({fit.num_components for fit in fits})
         self.problem = problem = Problem(table, families, sizes, options)

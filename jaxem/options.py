@@ -1,0 +1,87 @@
+"""How to search and under which terms, checked: what `fit` and `select` were asked for. Imports layer 0, init and tabular."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from . import init as starts
+from . import tabular
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to search, checked.
+
+    Attributes:
+        num_restarts: Independent starts for each cell.
+        num_finalists: How many of them are run to convergence.
+        moves: Whether split and merge moves follow.
+        init: Kind of start.
+        tol: In nats of total log-likelihood.
+        max_steps: The most E-steps of a run.
+        seed: Words of the seed.
+        dtype: float64 or float32.
+        noise: Whether there is a class of noise, uniform over the region of the data.
+        equal_weights: Whether all components have the same weight.
+    """
+
+    num_restarts: int
+    num_finalists: int
+    moves: bool
+    init: str
+    tol: float
+    max_steps: int
+    seed: tuple[int, ...]
+    dtype: Any
+    noise: bool = False
+    equal_weights: bool = False
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        num_restarts: Any,
+        num_finalists: Any,
+        moves: Any,
+        init: Any,
+        tol: Any,
+        max_steps: Any,
+        seed: Any,
+        dtype: Any,
+        noise: Any = False,
+        equal_weights: Any = False,
+    ) -> Options:
+        """Options from what a user gave; every mistake is a sentence."""
+        if init not in starts.KINDS:
+            raise ValueError(f"init must be one of {', '.join(map(repr, starts.KINDS))}, got {init!r}")
+        try:
+            width = str(np.dtype(dtype))
+        except TypeError:
+            width = ""
+        if not (isinstance(tol, int | float | np.floating) and np.isfinite(tol) and tol > 0):
+            raise ValueError(f"tol must be a positive number of nats, got {tol!r}")
+        if width not in ("float32", "float64"):
+            raise ValueError(f"dtype must be float64 or float32, got {dtype!r}")
+        for name, value in (("moves", moves), ("noise", noise), ("equal_weights", equal_weights)):
+            if not isinstance(value, bool | np.bool_):
+                raise TypeError(f"{name} must be True or False, got {value!r}")
+        return cls(
+            tabular.count("num_restarts", num_restarts),
+            tabular.count("num_finalists", num_finalists),
+            bool(moves),
+            init,
+            float(tol),
+            tabular.count("max_steps", max_steps),
+            tabular.seed_words(seed),
+            np.dtype(dtype),
+            bool(noise),
+            bool(equal_weights),
+        )
+
+    @classmethod
+    def once(cls, **terms: Any) -> Options:
+        """One plain run under some terms: for what begins at a fit."""
+        return cls(1, 1, False, "portfolio", 1e-3, 2000, (0,), np.dtype(np.float64), **terms)
