@@ -5,9 +5,9 @@ Names are imported when they are first used, so that `jaxem --help` need not wai
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._lazy import lazy
 from ._version import __version__ as __version__
 
 
@@ -44,13 +44,4 @@ _HOMES = {
     "select": "selection",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f".{_HOMES.get(name, name)}", __name__)
-    return getattr(module, name) if name in _HOMES else module
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy(__name__, __all__, _HOMES)

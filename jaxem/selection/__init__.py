@@ -5,9 +5,9 @@ What refits replicates of the data is loaded when it is first used: a selection 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._lazy import lazy
 from .calibrated import Slope, singular_bic, slope_heuristic
 from .merging import MergeTree, merge
 from .outcome import Interrupted, Selection
@@ -36,8 +36,4 @@ __all__ = [
 
 _HOMES = {"BootstrapLRT": "lrt", "CrossValidation": "validation", "Stability": "stability", "bootstrap_lrt": "lrt"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__ = lazy(__name__, __all__, _HOMES)

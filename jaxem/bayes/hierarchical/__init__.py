@@ -7,8 +7,9 @@ not fixed, `sparse_mixture` and `dirichlet_process`, are sampled by Gibbs and gi
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..._lazy import lazy
 
 
 if TYPE_CHECKING:
@@ -52,12 +53,4 @@ _HOMES = {
     "sparse_mixture": "overfitted",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy(__name__, __all__, _HOMES)
