@@ -67,6 +67,24 @@ def test_singular_bic_solves_its_equation(dirichlet):
         assert marginal[j] * marginal[: j + 1].sum() == pytest.approx(each @ marginal[: j + 1], rel=1e-9)
 
 
+def test_singular_bic_is_that_of_the_authors():
+    """Numbers printed by R's sBIC 0.2.0 (Drton & Plummer's package; its vignette "Introduction to sBIC", full covariances, d = 2).
+
+    It counts two entries a row, so n = 350, and takes (r + 1)/2 = 3 for each superfluous component.
+    """
+    height = [-732.9610, -697.5850, -683.9564, -676.2722, -668.5807, -661.2474, -653.9223, -646.2799]
+    printed = [-747.6058, -729.8036, -727.4262, -728.7474, -729.9027, -731.3697, -732.8346, -733.9800]
+    k = np.arange(1, 9)
+    learning = (6 * k - 1 + 3 * (k[:, None] - k)) / 2
+    values = singular_bic(height, 6 * k - 1, k, 350, learning=learning)
+    np.testing.assert_allclose(values / -2, printed, rtol=0, atol=2e-4)
+
+
+def test_singular_bic_asks_for_all_learning_coefficients():
+    with pytest.raises(ValueError, match="learning must have a row and a column for each of the 2 fits"):
+        singular_bic([-2.0, -1.0], [2, 5], [1, 2], 10, learning=[1.0, 2.0])
+
+
 def test_singular_bic_is_bic_for_one_component_and_charges_less_beyond(selection):
     for k in (1, 2, 3, 4):
         fit = selection["EEE", k]

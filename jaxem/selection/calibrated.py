@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,6 +103,7 @@ def singular_bic(
     num_rows: float,
     *,
     dirichlet: float = np.inf,
+    learning: Any = None,
 ) -> np.ndarray:
     """BIC for models that lose parameters where they overfit: mixtures of one family, by number of components.
 
@@ -118,8 +119,12 @@ def singular_bic(
         num_components: K of the same fits.
         num_rows: n.
         dirichlet: φ; by default large, so that superfluous components join others. φ = 1, the uniform prior, penalises less.
+        learning: λ itself where a better bound is known, shape (m, m): row of the model fitted, column of the truth; only columns of
+            fewer components are read.
     Returns:
         −2 log of the approximate marginal likelihoods, shape as given; lower is better, on the scale of BIC.
+    Raises:
+        ValueError: if `learning` has another shape.
     References:
         Drton & Plummer 2017, JRSS-B 79; the two ways to be superfluous: Rousseau & Mengersen 2011, JRSS-B 73.
 
@@ -128,16 +133,18 @@ def singular_bic(
         [249.21, 223.03, 226.03]
     """
     height, p, k = (np.asarray(values, float) for values in (log_likelihoods, num_params, num_components))
-    order = np.argsort(k)
-    top = height.max()
+    if learning is None:
+        extra = np.maximum(k[:, None] - k, 1)
+        learning = (p + np.minimum(dirichlet * extra, (p[:, None] - p - extra) / 2)) / 2
+    learning = np.asarray(learning, float)
+    if learning.shape != (len(k), len(k)):
+        raise ValueError(f"learning must have a row and a column for each of the {len(k)} fits, got shape {learning.shape}")
+    order, top, log_n = np.argsort(k), height.max(), np.log(num_rows)
     log_marginal = np.full(len(k), -np.inf)
     for rank, j in enumerate(order):
         smaller = order[:rank]
-        extra = k[j] - k[smaller]
-        lost = np.minimum(dirichlet * extra, (p[j] - p[smaller] - extra) / 2)
-        log_each = height[j] - top - 0.5 * (p[smaller] + lost) * np.log(num_rows)
-        own = height[j] - top - 0.5 * p[j] * np.log(num_rows)
-        log_marginal[j] = _positive_root(log_marginal[smaller], log_each, own)
+        log_each = height[j] - top - learning[j, smaller] * log_n
+        log_marginal[j] = _positive_root(log_marginal[smaller], log_each, height[j] - top - p[j] / 2 * log_n)
     return -2 * (log_marginal + top)
 
 
