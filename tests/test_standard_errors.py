@@ -122,15 +122,21 @@ def test_unclear_alignments_are_counted(fitted, x):
     assert "had no clear counterpart" in errors.warnings[0]
 
 
-@pytest.mark.parametrize("kind", ["bootstrap", "parametric-bootstrap", "jackknife"])
-def test_kinds_agree_where_theory_says_so(kind):
-    """2,000 rows of two components well apart: every kind estimates the same errors, to Monte Carlo error."""
+@pytest.mark.parametrize(
+    ("kind", "limit"), [("bootstrap", "sandwich"), ("parametric-bootstrap", "observed"), ("jackknife", "sandwich")]
+)
+def test_kinds_agree_where_theory_says_so(kind, limit):
+    """Two components well apart: a kind estimates the same errors as the analytic one that assumes as much.
+
+    2,000 replicates know an error to 1.6 %. On 20,000 rows all kinds agree (`experiments/uncertainty/agreement.json`); with 2,000 the
+    sample's own fourth moments part what resamples rows from what trusts the model by 8 %.
+    """
     rng = np.random.default_rng(8)
     data = np.where(rng.random(2000) < 0.4, rng.normal(0, 1, 2000), rng.normal(6, 1.5, 2000))
     fit = jaxem.fit(data, "V", 2, num_restarts=2, moves=False)
-    exact, errors = (fit.standard_errors(data, which).params for which in ("observed", kind))
-    for name, array in exact.asdict().items():
-        np.testing.assert_allclose(getattr(errors, name), array, rtol=0.1)
+    wanted, errors = (fit.standard_errors(data, which, num_replicates=2000).params for which in (limit, kind))
+    for name, array in wanted.asdict().items():
+        np.testing.assert_allclose(getattr(errors, name), array, rtol=0.05)
 
 
 def test_labels_are_brought_back(x, loose):
