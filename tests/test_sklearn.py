@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import jaxem
+from jaxem.lanes import Engine
 from jaxem.sklearn import GaussianMixture, MixtureSelector
 
 
@@ -148,12 +150,41 @@ class TestGaussianMixture:
         assert {getattr(ours, name).dtype for name in NAMES} == {np.dtype(np.float32)}
         np.testing.assert_allclose(ours.means_, GaussianMixture(2, random_state=0).fit(x).means_, rtol=1e-5)
 
-    def test_tells_the_course_of_every_run(self, x, capsys):
-        fitted = GaussianMixture(2, n_init=2, tol=1e-6, random_state=0, verbose=2, verbose_interval=1).fit(x)
+    @pytest.mark.parametrize("verbose", [1, 2])
+    def test_prints_what_scikit_learn_prints(self, x, capsys, verbose):
+        """Line by line, but for the times."""
+        settings = {"tol": 1e-6, "random_state": 0, "verbose": verbose, "verbose_interval": 3}
+        said = []
+        for kind in (GaussianMixture, mixture.GaussianMixture):
+            kind(2, **settings).fit(x)
+            said.append(re.sub(r"lapse \d+\.\d+s", "lapse", capsys.readouterr().out))
+        assert said[0] == said[1]
+        assert said[0].count("\n") > 3
+
+    def test_runs_side_by_side_take_turns_to_print(self, x, capsys):
+        GaussianMixture(2, n_init=2, tol=1e-6, random_state=0, verbose=1, verbose_interval=2).fit(x)
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "Initialization 0"
-        assert sum(line.startswith("  Iteration ") for line in lines) >= 2 * fitted.n_iter_ - 4
-        assert lines[-1].startswith("Initialization converged. Lower bound ")
+        assert lines[:2] == ["Initialization 0", "  Iteration 2"]
+        assert lines[2] == "Initialization 1"
+        assert lines[-2:] == ["Initialization 0 converged.", "Initialization 1 converged."]
+
+    def test_prints_while_it_runs(self, x, monkeypatch):
+        """What is printed comes from `Engine.run`, before it returns."""
+        running, said = [], []
+        run = Engine.run
+
+        def watched(*args, **kwargs):
+            running.append(True)
+            try:
+                return run(*args, **kwargs)
+            finally:
+                running.pop()
+
+        monkeypatch.setattr(Engine, "run", watched)
+        monkeypatch.setattr("builtins.print", lambda text, **_: said.append((bool(running), text)))
+        GaussianMixture(2, random_state=0, verbose=1, verbose_interval=1).fit(x)
+        assert (True, "  Iteration 1") in said
+        assert said[-1] == (False, "Initialization converged.")
 
     def test_is_one_of_theirs(self, x):
         ours = GaussianMixture(2, random_state=0).fit(pd.DataFrame(x, columns=["a", "b"]))

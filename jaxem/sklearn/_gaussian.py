@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._status import Status
+from ._course import Course
 from ._runs import Outcome, Params, Runs
 
 
@@ -23,8 +24,8 @@ class GaussianMixture(mixture.GaussianMixture):
     The same constructor, attributes, methods, warnings and errors, and the same numbers for the same `random_state`, to rounding:
     starts are drawn and EM is stopped as scikit-learn does it. Three things differ. All `n_init` runs are lanes of one compiled
     program; `fit` takes `sample_weight`; and a run that degenerates is set aside, so that `fit` fails only if all of them do.
-    EM is computed in float64 whatever the data are, and the attributes have the dtype of the data. With `verbose`, lines are
-    printed when all runs have ended.
+    EM is computed in float64 whatever the data are, and the attributes have the dtype of the data. With `verbose`, runs side by
+    side take turns to print, each under its number.
 
     This is for code written against scikit-learn. Its stopping rule often ends a run short of the optimum, and one start is seldom
     enough: `jaxem.fit` and `MixtureSelector` search harder by default.
@@ -162,12 +163,12 @@ class GaussianMixture(mixture.GaussianMixture):
         """EM from every start."""
         if self.max_iter == 0:
             return [Outcome(start, [], Status.MAX_STEPS) for start in starts]
-        runs = Runs(X, weight, self.covariance_type, self.reg_covar, self.tol, self.max_iter)
+        course = Course(self.verbose, self.verbose_interval, len(starts) > 1) if self.verbose else None
+        runs = Runs(X, weight, self.covariance_type, self.reg_covar, self.tol, self.max_iter, course)
         return runs.from_starts(starts, before)
 
     def _adopt(self, outcomes: list[Outcome], dtype: Any) -> None:
-        """Take the best outcome for the answer; tell how all of them ended."""
-        self._tell(outcomes)
+        """Take the best outcome for the answer."""
         sound = [outcome for outcome in outcomes if not outcome.failed]
         if not sound:
             _compute_precision_cholesky(np.zeros((1, 1, 1)), "full")  # raises, in scikit-learn's own words
@@ -184,19 +185,6 @@ class GaussianMixture(mixture.GaussianMixture):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-
-    def _tell(self, outcomes: list[Outcome]) -> None:
-        """Print the course of every run, as far as `verbose` wants it."""
-        if not self.verbose:
-            return
-        for number, outcome in enumerate(outcomes):
-            print(f"Initialization {number}")  # noqa: T201
-            for step in range(self.verbose_interval, len(outcome.bounds) + 1, self.verbose_interval):
-                change = outcome.bounds[step - 1] - (outcome.bounds[step - 2] if step > 1 else -np.inf)
-                print(f"  Iteration {step}" + (f"\t ll change {change:.5f}" if self.verbose > 1 else ""))  # noqa: T201
-            ended = {Status.CONVERGED: "converged", Status.COLLAPSED: "collapsed"}.get(outcome.status, "did not converge")
-            bound = f" Lower bound {outcome.bounds[-1]:.5f}." if self.verbose > 1 and outcome.bounds else ""
-            print(f"Initialization {ended}.{bound}")  # noqa: T201
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

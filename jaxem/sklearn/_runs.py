@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -16,6 +18,7 @@ from ..families.gaussian import GaussianParams
 from ..lanes import BLOCK, BLOCK_ELSEWHERE, Engine, pad_data, take
 from ..models.mixture import Mixture, MixtureParams
 from ._average_gain import AverageGain
+from ._course import Course
 
 
 Params: TypeAlias = tuple[Any, Any, Any, Any]  # weights, means, covariances, precisions_cholesky, as scikit-learn shapes them
@@ -42,6 +45,19 @@ class Outcome:
         return self.status == Status.COLLAPSED
 
 
+class _Heard(list[float]):
+    """The lower bounds of a run; whoever listens hears of them as they come."""
+
+    def __init__(self, hear: Callable[[list[float], int], None]):
+        super().__init__()
+        self.hear = hear
+
+    def extend(self, values: Any) -> None:
+        before = len(self)
+        super().extend(values)
+        self.hear(self, len(self) - before)
+
+
 class Runs:
     """Makes runs on one table, which is centred and scaled column by column for them.
 
@@ -52,9 +68,19 @@ class Runs:
         reg_covar: Added to the variances, in squared units of the data.
         tol: In nats of the mean log-likelihood.
         max_iter: Most iterations.
+        course: Whom to tell while runs are under way.
     """
 
-    def __init__(self, x: np.ndarray, weight: np.ndarray, covariance_type: str, reg_covar: float, tol: float, max_iter: int):
+    def __init__(
+        self,
+        x: np.ndarray,
+        weight: np.ndarray,
+        covariance_type: str,
+        reg_covar: float,
+        tol: float,
+        max_iter: int,
+        course: Course | None = None,
+    ):
         x = np.asarray(x, np.float64)
         self.centre = weight @ x / weight.sum()
         deviation = np.sqrt(weight @ (x - self.centre) ** 2 / weight.sum())
@@ -62,6 +88,7 @@ class Runs:
         self.rows, self.weight = ((x - self.centre) / self.deviation).T, weight
         self.offset = -float(np.log(self.deviation).sum())  # of a row's log-density, from internal units to the data's
         self.covariance_type, self.reg_covar, self.tol, self.max_iter = covariance_type, reg_covar, tol, max_iter
+        self.course = course
 
     def from_starts(self, starts: list[Params], before: float) -> list[Outcome]:
         """EM from every start, each a lane: by the fast kernels, and again by the accurate ones where those were not safe.
@@ -77,26 +104,35 @@ class Runs:
             block = min(len(starts), BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE))
             data, k = pad_data(self.rows, self.weight, np.float64), len(starts[0][0])
             engine = Engine(data, self.rows.shape[1], k, tol=self.tol, method=AverageGain(), block=block)
-            lanes = self._advance(engine, model, points, before)
-            unsafe = [j for j, lane in enumerate(lanes) if lane.failed or _narrow(lane.params)]
-            again = self._advance(engine, _careful(model), [points[j] for j in unsafe], before)
-            for j, lane in zip(unsafe, again, strict=True):
-                lanes[j] = lane
-        return [
-            Outcome(self._outward(lane.params), [bound + self.offset for bound in lane.bounds], lane.status) for lane in lanes
-        ]
+            if self.course is not None:
+                engine.ticks = np.minimum(engine.ticks, self.course.interval)
+            lanes = self._advance(engine, model, dict(enumerate(points)), before)
+            unsafe = {j: points[j] for j, lane in lanes.items() if lane.failed or _narrow(lane.params)}
+            lanes |= self._advance(engine, _careful(model), unsafe, before)
+        outcomes = []
+        for j, lane in sorted(lanes.items()):
+            bounds = [bound + self.offset for bound in lane.bounds]
+            if self.course is not None:
+                self.course.ended(j, lane.status, bounds[-1] if bounds else before)
+            outcomes.append(Outcome(self._outward(lane.params), bounds, lane.status))
+        return outcomes
 
-    def _advance(self, engine: Engine, model: Mixture, points: list[MixtureParams], before: float) -> list[Outcome]:
-        """Runs of EM from some points, in internal units."""
+    def _advance(self, engine: Engine, model: Mixture, points: dict[int, MixtureParams], before: float) -> dict[int, Outcome]:
+        """Runs of EM from some points, by the number of the run, in internal units."""
         if not points:
-            return []
+            return {}
         lanes = len(points)
-        states = replace(engine.begin_at([model] * lanes, points), objective=np.full(lanes, before - self.offset))
-        paths: list[list[float]] = [[] for _ in points]
-        if any(map(_narrow, points)):  # as starts on single rows are: the first step widens them
+        states = engine.begin_at([model] * lanes, list(points.values()))
+        states = replace(states, objective=np.full(lanes, before - self.offset))
+        course = self.course
+        paths: list[list[float]] = [[] if course is None else _Heard(functools.partial(course.heard, j)) for j in points]
+        if any(map(_narrow, points.values())):  # as starts on single rows are: the first step widens them
             states = engine.run([_careful(model)] * lanes, states, max_steps=1, histories=paths)
         states = engine.run([model] * lanes, states, max_steps=self.max_iter, histories=paths)
-        return [Outcome(take(states.params, j), path, Status(int(states.status[j]))) for j, path in enumerate(paths)]
+        return {
+            j: Outcome(take(states.params, lane), paths[lane], Status(int(states.status[lane])))
+            for lane, j in enumerate(points)
+        }
 
     def _inward(self, weights: Any, means: Any, _: Any, cholesky: Any) -> MixtureParams:
         """scikit-learn's parameters in internal units; a weight of 0 becomes an absent component."""
