@@ -76,7 +76,9 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
                 found = selection.select(frame, weights=weight, progress=tell, **asked)
                 seconds = time.perf_counter() - began
         except selection.Interrupted as stopped:
-            if stopped.selection.fits and (said := output.write(stopped.selection, frame, weight)):
+            if not stopped.selection.fits:
+                typer.echo("jaxem: nothing was finished yet, so there is nothing to keep", err=True)
+            elif said := output.write(stopped.selection, frame, weight):
                 typer.echo(f"jaxem: what was finished is kept.{said}", err=True)
             raise
         closing = f"{len(found.runs):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{output.write(found, frame, weight)}"

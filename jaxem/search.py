@@ -164,16 +164,18 @@ class Search:
         tell = self._teller(phase, len(runs))
         cells = list({id(run.cell): run.cell for run in runs}.values())
         of_cell = {id(cell): [run for run in runs if run.cell is cell] for cell in cells}
-        for engine, slots in self._by_engine(runs):
-            some = [runs[j] for j in slots]
-            states = engine.begin([run.cell.model for run in some], [makes[j] for j in slots])
-            batch = Batch(engine, some, states, self.weight.sum())
-            batch.advance(min(self.effort.stage, self.effort.max_steps), tell)
-            here = [cell for cell in cells if home(self.engines, cell.num_components) is engine]
-            while best := [run for cell in here for run in cell.finalists(of_cell[id(cell)], self.effort.num_finalists)]:
-                batch.finish(best, self.effort.max_steps, self._teller(f"{phase}: to convergence", len(best)))
-        for cell in cells:
-            cell.take_in(of_cell[id(cell)])
+        try:
+            for engine, slots in self._by_engine(runs):
+                some = [runs[j] for j in slots]
+                states = engine.begin([run.cell.model for run in some], [makes[j] for j in slots])
+                batch = Batch(engine, some, states, self.weight.sum())
+                batch.advance(min(self.effort.stage, self.effort.max_steps), tell)
+                here = [cell for cell in cells if home(self.engines, cell.num_components) is engine]
+                while best := [run for cell in here for run in cell.finalists(of_cell[id(cell)], self.effort.num_finalists)]:
+                    batch.finish(best, self.effort.max_steps, self._teller(f"{phase}: to convergence", len(best)))
+        finally:  # an interrupted phase leaves what it has run to convergence
+            for cell in cells:
+                cell.take_in(of_cell[id(cell)])
 
     def _by_engine(self, runs: list[Run]) -> list[tuple[Engine, list[int]]]:
         """Which of the runs each engine has to do."""

@@ -503,6 +503,27 @@ class TestInterrupted:
         assert outcome.err.endswith("\njaxem: interrupted\n")
         assert jaxem.load(tmp_path / "out" / "model.npz").num_components in (2, 3)
 
+    @pytest.mark.parametrize("finishing", [False, True], ids=["before", "after"])
+    def test_in_the_starts(self, tmp_path, monkeypatch, finishing):
+        """Ctrl-C before any run has converged, and just after some have."""
+        finish = search.Batch.finish
+
+        def interrupted(*args):
+            if finishing:
+                finish(*args)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(search.Batch, "finish", interrupted)
+        outcome = run("select", FILE, *SMALL, "--out", str(tmp_path / "out"))
+        assert (outcome.status, outcome.out) == (130, "")
+        assert outcome.err.endswith("\njaxem: interrupted\n")
+        if finishing:
+            assert outcome.err.startswith("jaxem: what was finished is kept. Written to ")
+            assert jaxem.load(tmp_path / "out" / "model.npz").converged
+        else:
+            assert outcome.err.startswith("jaxem: nothing was finished yet, so there is nothing to keep")
+            assert list(tmp_path.iterdir()) == []
+
     def test_no_file_is_half_written(self, tmp_path, monkeypatch, selection, faithful):
         replace, written = Path.replace, []
 
