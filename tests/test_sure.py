@@ -13,7 +13,8 @@ from scipy import stats
 
 import jaxem
 from jaxem import resampling
-from jaxem.selection import bootstrap_lrt, doubt, merge
+from jaxem._precision import precision
+from jaxem.selection import bootstrap_lrt, doubt, merge, resampled
 from jaxem.selection.stability import adjusted_rand
 
 
@@ -194,3 +195,13 @@ def test_a_selection_can_ask_for_its_stability(faithful):
     assert found.doubts["stability"]["num_resamples"] == 5
     assert found.trust_report[-1].startswith("Of 5 resamples")
     assert json.loads(found.to_json())["doubts"]["stability"] == found.doubts["stability"]
+
+
+def test_structures_of_every_kind_share_a_room(fitted, x):
+    """Structures with axes need more of the program than others; an EEE fit is an EVE fit too."""
+    both = [fitted, dataclasses.replace(fitted, family="EVE")]
+    with precision(np.float64):
+        room = resampled.Room(both, x, np.ones(len(x)))
+        joints = [next(room.log_joint(fit.family, [room.params(fit)])) for fit in both]
+    for joint in joints:
+        np.testing.assert_allclose(np.logaddexp.reduce(joint, axis=0), fitted.log_prob(x), rtol=1e-9)

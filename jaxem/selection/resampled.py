@@ -36,7 +36,7 @@ class Room:
         self.fits = fits
         self.names = list(dict.fromkeys(fit.family for fit in fits))
         sources = {fit.family: fit.source for fit in fits}
-        families = [sources[name] or family_names.resolve(name, data.shape[1])[0] for name in self.names]
+        families = family_names.resolve([sources[name] or name for name in self.names], data.shape[1])
         options = Options.once()
         table = tabular.Table(data, weights, fits[0].columns)
         sizes = sorted({fit.num_components for fit in fits})
