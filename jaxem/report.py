@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import inspect
-import io
 import os
 import platform
 from typing import TYPE_CHECKING, Any
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _storage
+from ._page import bullets, document, figure, prose, table
 from ._version import __version__
 
 
@@ -28,20 +26,6 @@ MARKS = {
     "doubt": "?: of low trust, a better fit may well exist",
     "spike": "~: next to singular, never chosen",
 }
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #0072b2; }
-body { font: 17px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } td.best { font-weight: 700; outline: 2px solid var(--good); }
-td.doubt::after { content: "?"; } td.spike { opacity: .6; } td.spike::after { content: "~"; }
-.trust { border-left: 4px solid var(--good); padding: .2rem 1rem; background: var(--soft); }
-figure { margin: 1rem 0; overflow-x: auto; } img { width: 100%; min-width: 32rem; height: auto; background: white; }
-small, figcaption { opacity: .8; font-size: .9rem; } pre { white-space: pre-wrap; padding: .6rem; background: var(--soft); }
-@media print { body { font-size: 11pt; max-width: none; } h2 { break-after: avoid; } figure, table { break-inside: avoid; }
-  img { min-width: 0; } .wide { overflow: visible; } details::details-content { content-visibility: visible; } }
-"""
 
 
 def write(selection: Selection, path: str | os.PathLike[str], data: Any = None, weights: Any = None) -> None:
@@ -60,24 +44,23 @@ def page(selection: Selection, data: Any = None, weights: Any = None) -> str:
     """The report as HTML text: choice, trust, warnings, table, pictures, parameters, and the call that reproduces it."""
     ranking = selection.ranking()
     title = _choice(selection, ranking[0]) if ranking else "No fit can be chosen"
-    parts = [f"<h1>{_text(title)}</h1>", f"<p>{_text(_data(selection))}</p>"]
+    parts = [f"<p>{prose(_data(selection))}</p>"]
     if ranking:
-        parts += ["<h2>How far to trust it</h2>", f'<div class="trust">{_list(selection.trust_report)}</div>']
+        parts += ["<h2>How far to trust it</h2>", f'<div class="trust">{bullets(selection.trust_report)}</div>']
     if selection.warnings:
-        parts += ["<h2>Warnings</h2>", _list(selection.warnings)]
+        parts += ["<h2>Warnings</h2>", bullets(selection.warnings)]
     parts += [f"<h2>{selection.criterion.upper()} by family and number of components</h2>", _table(selection)]
     errors, why_none = _errors(ranking[0], data, weights) if ranking else (None, "")
     parts += _pictures(selection, ranking[0] if ranking else None, data, errors)
     if ranking:
         parts += ["<h2>Parameters of the choice</h2>", _parameters(ranking[0])]
-        parts += (
-            [_error_table(errors)] if errors is not None else [f"<p><small>{_text(why_none)}</small></p>"] if why_none else []
-        )
-    parts += ["<h2>How to get this again</h2>", f"<pre>{_text(call(selection))}</pre>", f"<p><small>{_versions()}</small></p>"]
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    head += f"<title>{_text(title)}</title><style>{STYLE}</style>"
-    body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+        parts += [_error_table(errors)] if errors is not None else [f"<p><small>{prose(why_none)}</small></p>"] * bool(why_none)
+    parts += [
+        "<h2>How to get this again</h2>",
+        f"<pre>{prose(call(selection))}</pre>",
+        f"<p><small>{_versions()}</small></p>",
+    ]
+    return document(title, parts, "46rem")
 
 
 def call(selection: Selection) -> str:
@@ -95,14 +78,6 @@ def call(selection: Selection) -> str:
     if selection.settings.get("weighted"):
         words.append("weights=weights")
     return f"jaxem.select({', '.join(['data', str(families), str(tried), *words, f'seed={seed}'])})"
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
-
-
-def _list(sentences: tuple[str, ...]) -> str:
-    return "<ul>" + "".join(f"<li>{_text(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
 def _choice(selection: Selection, best: Fit) -> str:
@@ -130,11 +105,11 @@ def _table(selection: Selection) -> str:
             kind = "best" if best else "spike" if row["spurious"] else "doubt" if row["trust"] == "low" else ""
             value = row[selection.criterion]
             cells.append(
-                f'<td class="{kind}">{value:.1f}</td>' if np.isfinite(value) else f'<td title="{_text(row["status"])}">–</td>'
+                f'<td class="{kind}">{value:.1f}</td>' if np.isfinite(value) else f'<td title="{prose(row["status"])}">–</td>'
             )
-        lines.append(f"<tr><td>{_text(family)}</td>{''.join(cells)}</tr>")
+        lines.append(f"<tr><td>{prose(family)}</td>{''.join(cells)}</tr>")
     legend = "; ".join(["framed: the choice", *list(MARKS.values())[1:], "–: no fit"])
-    return f'<div class="wide"><table>{"".join(lines)}</table></div><p><small>{legend}.</small></p>'
+    return f"{table(lines)}<p><small>{legend}.</small></p>"
 
 
 def _pictures(selection: Selection, best: Fit | None, data: Any, errors: StandardErrors | None) -> list[str]:
@@ -143,28 +118,19 @@ def _pictures(selection: Selection, best: Fit | None, data: Any, errors: Standar
     out = []
     if len(selection.table) > 1:
         what = f"{selection.criterion.upper()} by number of components, one line a family"
-        out.append(_figure(plot.criteria(selection), what))
+        out.append(figure(plot.criteria(selection), what))
     if best is None:
         return out
     if data is not None:
-        out.append(_figure(plot.clusters(best, data), "The rows and the clusters of the choice"))
+        out.append(figure(plot.clusters(best, data), "The rows and the clusters of the choice"))
         if best.num_components > 1:
-            out.append(_figure(plot.uncertainty(best, data), "How sure the cluster of each row is"))
+            out.append(figure(plot.uncertainty(best, data), "How sure the cluster of each row is"))
     if len(best.columns) > 2:
-        out.append(_figure(plot.profile(best, errors), "The clusters side by side"))
+        out.append(figure(plot.profile(best, errors), "The clusters side by side"))
     if best.num_components > 1:
         what = "Where every run of the choice ended: was the best log-likelihood found more than once?"
-        out.append(_figure(plot.restarts(selection, best.family, best.num_components), what))
+        out.append(figure(plot.restarts(selection, best.family, best.num_components), what))
     return out
-
-
-def _figure(ax: Any, what: str) -> str:
-    buffer = io.BytesIO()
-    ax.figure.savefig(buffer, format="png", dpi=160)
-    picture = base64.b64encode(buffer.getvalue()).decode()
-    caption = _text(what) + ("" if what.endswith("?") else ".")
-    source = f"data:image/png;base64,{picture}"
-    return f'<figure><img alt="{_text(what)}" src="{source}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _parameters(fit: Fit) -> str:
@@ -172,17 +138,17 @@ def _parameters(fit: Fit) -> str:
     params = fit.params.asdict()
     means = params.get("means", params.get("rates"))
     if means is None:
-        return f"<p>{_text(fit.params)}</p>"
+        return f"<p>{prose(fit.params)}</p>"
     sds = np.sqrt(np.diagonal(params["covariances"], axis1=1, axis2=2)) if "covariances" in params else None
     lines = [
-        "<tr><th>cluster</th><th>share</th><th>rows</th>" + "".join(f"<th>{_text(name)}</th>" for name in fit.columns) + "</tr>"
+        "<tr><th>cluster</th><th>share</th><th>rows</th>" + "".join(f"<th>{prose(name)}</th>" for name in fit.columns) + "</tr>"
     ]
     for k, weight in enumerate(fit.params.weights):
         spread = [f" ± {sd:.3g}" for sd in sds[k]] if sds is not None else [""] * len(fit.columns)
         values = "".join(f"<td>{mean:.4g}{extra}</td>" for mean, extra in zip(means[k], spread, strict=True))
         lines.append(f"<tr><td>{k + 1}</td><td>{weight:.2f}</td><td>{fit.sizes[k]:g}</td>{values}</tr>")
     note = "mean ± standard deviation within the cluster" if sds is not None else "expected count"
-    return f'<div class="wide"><table>{"".join(lines)}</table></div><p><small>{note}.</small></p>{_covariances(fit)}'
+    return f"{table(lines)}<p><small>{note}.</small></p>{_covariances(fit)}"
 
 
 def _errors(fit: Fit, data: Any, weights: Any) -> tuple[StandardErrors | None, str]:
@@ -203,14 +169,12 @@ def _error_table(errors: StandardErrors) -> str:
     for row in errors.table.to_dict(orient="records"):
         numbers = f"<td>{row['estimate']:.4g}</td><td>{row['standard_error']:.2g}</td>"
         interval = f"<td>{row['lower']:.4g} to {row['upper']:.4g}</td>"
-        lines.append(
-            f"<tr><td>{_text(row['parameter'])}</td><td>{row['component'] + 1}</td><td>{_text(row['columns'])}</td>{numbers}{interval}</tr>"
-        )
-    said = "".join(f"<p><small>{_text(sentence)}</small></p>" for sentence in errors.warnings)
+        names = f"<td>{prose(row['parameter'])}</td><td>{row['component'] + 1}</td><td>{prose(row['columns'])}</td>"
+        lines.append(f"<tr>{names}{numbers}{interval}</tr>")
+    said = "".join(f"<p><small>{prose(sentence)}</small></p>" for sentence in errors.warnings)
     summary = "Standard errors and intervals of all parameters"
     note = "From the observed information; that the family and K are right is taken for granted."
-    table = f'<div class="wide"><table>{"".join(lines)}</table></div>'
-    return f"<details><summary>{summary}</summary>{table}<p><small>{note}</small></p>{said}</details>"
+    return f"<details><summary>{summary}</summary>{table(lines)}<p><small>{note}</small></p>{said}</details>"
 
 
 def _covariances(fit: Fit) -> str:
@@ -218,7 +182,7 @@ def _covariances(fit: Fit) -> str:
     if matrices is None:
         return ""
     text = "\n\n".join(f"cluster {k + 1}\n{np.array2string(matrix, precision=4)}" for k, matrix in enumerate(matrices))
-    return f"<details><summary>Covariances</summary><pre>{_text(text)}</pre></details>"
+    return f"<details><summary>Covariances</summary><pre>{prose(text)}</pre></details>"
 
 
 def _versions() -> str:

@@ -8,6 +8,7 @@ import pytest
 
 import jaxem
 from jaxem import report
+from jaxem._page import prose
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_text_of_the_user_is_escaped(page):
 
 def test_says_how_far_to_trust_it(page, selection):
     for sentence in selection.trust_report:
-        assert report._text(sentence) in page
+        assert prose(sentence) in page
 
 
 def test_marks_the_choice(page, selection):
