@@ -25,6 +25,13 @@ def labels(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def test_a_notebook_shows_them(selection):
+    """IPython asks for a PNG; pyplot, which would see to that, is not involved."""
+    ax = selection.plot()
+    for shown in (ax, ax.figure):
+        assert shown._repr_png_().startswith(b"\x89PNG")
+
+
 class TestAxes:
     def test_without_axes_a_figure_outside_pyplot_is_made(self, selection):
         ax = plot.criteria(selection)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import tabular
+from .._picture import figure
 from .._precision import precision
 
 
@@ -96,10 +97,7 @@ class Calibration:
         from scipy.stats import binom
 
         if axes is None:
-            from matplotlib.figure import Figure
-
-            width = 2.6 * len(self.ranks)
-            axes = Figure(figsize=(width, 2.4), layout="constrained").subplots(1, len(self.ranks), sharey=True)
+            axes = figure((2.6 * len(self.ranks), 2.4)).subplots(1, len(self.ranks), sharey=True)
         for ax, (name, ranks) in zip(np.atleast_1d(axes), self.ranks.items(), strict=True):
             low, high = binom(len(ranks), 1 / BINS).interval(0.99)
             ax.axhspan(low, high, color="0.9")

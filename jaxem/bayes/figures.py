@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._picture import axes
 from .compare import some_rows
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .compare import Comparison
+    from .._picture import axes
+from .compare import Comparison
+
 
 EM, MCMC, GREY = "#E69F00", "#0072B2", "#767676"
 DRAWS_SHOWN = 40
@@ -30,7 +33,7 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
     Each row is in its own units: posterior sds from the posterior mean, so that agreement looks the same everywhere.
     """
     table = comparison.table
-    ax = _axes(ax, (6.4, 1.2 + 0.36 * len(table)))
+    ax = axes(ax, (6.4, 1.2 + 0.36 * len(table)))
     at = np.arange(len(table))[::-1]
     centre, unit = table["mean"].to_numpy(), table["sd"].to_numpy()
     reach = 2 * table["standard_error"].to_numpy() / unit
@@ -48,7 +51,7 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 def log_likelihood(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """A histogram of the log-likelihood over draws, with EM's maximum as a line, and half the parameters below it as another."""
-    ax, fit = _axes(ax), comparison.fit
+    ax, fit = axes(ax), comparison.fit
     ax.hist(comparison.posterior.log_likelihood.sum(-1).ravel(), 40, color=MCMC, alpha=0.75, label="draws")
     ax.axvline(fit.log_likelihood, color=EM, linewidth=2.2, label="maximum, by EM")
     expected = fit.log_likelihood - fit.num_params / 2
@@ -62,7 +65,7 @@ def contours(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """The components by EM over those of some draws: 95 % regions in the two columns that set them apart most, or densities."""
     from ..plot import separation
 
-    ax, fit = _axes(ax), comparison.fit
+    ax, fit = axes(ax), comparison.fit
     draws = _some_draws(comparison)
     if len(fit.columns) == 1 or "rates" in draws:
         column = int(separation(fit).argmax())
@@ -84,7 +87,7 @@ def coclustering(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """The probability that two rows belong together: by EM above the diagonal, by MCMC below it; rows in the order of EM's clusters."""
     import dataclasses
 
-    ax, post = _axes(ax, (5.6, 5.0)), comparison.posterior
+    ax, post = axes(ax, (5.6, 5.0)), comparison.posterior
     rows = some_rows(len(post.responsibilities))
     em = post.responsibilities[rows]
     order = np.lexsort((em.max(1), em.argmax(1)))
@@ -103,7 +106,7 @@ def by_k(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
     from ..plot import COLOURS, MARKERS
 
-    ax, table = _axes(ax), comparison.by_k
+    ax, table = axes(ax), comparison.by_k
     if "family" in table:
         table = table[table["family"] == comparison.fit.family]
     names = [name for name in ("bic", "aic", "icl", "loo") if name in table and np.isfinite(table[name]).any()]
@@ -119,19 +122,6 @@ def by_k(comparison: Comparison, ax: Axes | None = None) -> Axes:
         right.bar(table["num_components"], table["posterior"], color=GREY, alpha=0.35, width=0.6)
         right.set(ylabel="p(K | data), bars", ylim=(0, None))
     _legend(ax)
-    return ax
-
-
-def _axes(ax: Axes | None, size: tuple[float, float] = (6.0, 4.5)) -> Axes:
-    if ax is not None:
-        return ax
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    ax = figure.add_subplot()
-    ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 

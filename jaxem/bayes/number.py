@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import selection, tabular
+from .._picture import axes
 from .._precision import precision
 from . import diagnostics, partitions
 from .mixing import Concentration, FiniteMixing, log_prior_k
@@ -63,10 +64,7 @@ class KComparison:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw p(K) and p(filled components) as bars; returns the Axes."""
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure(layout="constrained").subplots()
+        ax = axes(ax)
         k = np.arange(1, len(self.posterior_k) + 1)
         ax.bar(k - 0.2, self.posterior_k, 0.4, label="components")
         ax.bar(k + 0.2, self.posterior_filled, 0.4, label="filled components")

@@ -1,14 +1,16 @@
 """Pictures of selections and fits. Each function takes an `Axes`, or makes one, draws on it and returns it; none shows it.
 
 Colours are those of Okabe & Ito (2008), which the colour-blind can tell apart, and markers differ as well. Without `ax` a
-figure of its own is made, outside pyplot: nothing global changes, no display is needed. Imports NumPy; matplotlib in functions.
+figure of its own is made, outside pyplot: nothing global changes, no display is needed, and a notebook shows it. Imports NumPy;
+matplotlib in functions.
 """
 
+from .._picture import figure
 from ._clusters import clusters, density, pairs
 from ._profile import merging_tree, profile
 from ._rows import responsibilities, uncertainty
 from ._selection import criteria, restarts, traces
-from ._style import COLOURS, MARKERS, figure, separation
+from ._style import COLOURS, MARKERS, separation
 
 
 __all__ = [

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import GREY, PALE, axes, colour, dark, figure, legend_above, marker, number, separation, share, shown, two_columns
+from .._picture import axes, figure
+from ._style import GREY, PALE, colour, dark, legend_above, marker, number, separation, share, shown, two_columns
 
 
 if TYPE_CHECKING:

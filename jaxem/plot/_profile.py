@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import GREY, axes, colour, legend_above, marker, share
+from .._picture import axes
+from ._style import GREY, colour, legend_above, marker, share
 
 
 if TYPE_CHECKING:

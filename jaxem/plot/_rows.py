@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import axes, colour, dark, legend_above, marker, share, shown, two_columns
+from .._picture import axes
+from ._style import colour, dark, legend_above, marker, share, shown, two_columns
 
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What all pictures share: axes, colours, markers, legends, the choice of columns. Imports NumPy; matplotlib in functions."""
+"""What all pictures share: colours, markers, legends, the choice of columns. Imports NumPy; matplotlib in functions."""
 
 from __future__ import annotations
 
@@ -18,27 +18,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 GREY = "#767676"
 PALE = "#D9D9D9"
-SIZE = (6.0, 4.5)  # inches; text keeps its size at 100 dpi, so that 600 pixels are enough
 MOST_POINTS = 20_000
-
-
-def figure(size: tuple[float, float] = SIZE) -> Any:
-    """A figure of its own, outside pyplot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    made = Figure(figsize=size, dpi=100, layout="constrained")
-    FigureCanvasAgg(made)
-    return made
-
-
-def axes(ax: Axes | None) -> Axes:
-    """The axes given, or those of a new figure."""
-    if ax is not None:
-        return ax
-    made = figure().add_subplot()
-    made.spines[["top", "right"]].set_visible(False)
-    return made
 
 
 def colour(number: int) -> str:
