@@ -18,6 +18,7 @@ from jax.flatten_util import ravel_pytree
 
 from . import families as family_names
 from . import protocol, tabular
+from ._compiler import quick_jit
 from ._precision import precision
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
@@ -101,7 +102,7 @@ def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
     return Curvature(free, tangent, tangent.T @ slope, -(bend + turn), scores, singular[num_params - 1] / singular[0])
 
 
-_curvature = jax.jit(curvature, static_argnames=("num_params",))
+_curvature = quick_jit("num_params")(curvature)
 
 
 class Local:

@@ -88,7 +88,8 @@ def chains(keys: Any, prior: Prior, x: Float[Array, "d n"], starts: Any, num_war
 
         state = GibbsState(start, prior.begin_hyper(start.components))
         warm, sampled = jax.random.split(key)
-        state, _ = jax.lax.scan(lambda s, key: (step(s, key)[0], None), state, jax.random.split(warm, num_warmup))
-        return jax.lax.scan(step, state, jax.random.split(sampled, num_samples))[1]
+        steps = jnp.concatenate([jax.random.split(warm, num_warmup), jax.random.split(sampled, num_samples)])
+        states = jax.lax.scan(step, state, steps)[1]  # one scan: a sweep is compiled once
+        return jax.tree.map(lambda leaf: leaf[num_warmup:], states)
 
     return jax.vmap(chain)(keys, starts)

@@ -17,6 +17,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import constrain_fn, log_density, potential_energy, unconstrain_fn
 
+from .._compiler import quick_jit
 from .._pytree import pytree
 from .._typing import Array, Bool, Float, Scalar
 from .model import mixture_model
@@ -92,7 +93,7 @@ class Space:
         return jnp.asarray(log_density(self.model, (self.x,), {}, self.values(point))[0])
 
 
-@jax.jit
+@quick_jit()
 def peaks(space: Space, starts: Any) -> Peak:
     """The peaks above several starting values of the sites, side by side (a leading axis), by Newton's method."""
     return jax.vmap(lambda values: _peak(space, space.flatten(values)))(starts)

@@ -58,13 +58,13 @@ def chains(keys: Any, space: Space, peaks: Peak, noise: Float[Array, "c p"], num
 
         kernel = NUTS(potential_fn=potential, target_accept_prob=TARGET, max_tree_depth=DEPTH)
         state = kernel.init(key, num_warmup, start, (), {})
-        state = jax.lax.fori_loop(0, num_warmup, lambda _, state: kernel.sample(state, (), {}), state)
 
         def step(state, _):
             state = kernel.sample(state, (), {})
             return state, (state.z, state.diverging, state.num_steps, state.accept_prob)
 
-        z, *told = jax.lax.scan(step, state, None, length=num_samples)[1]
+        told = jax.lax.scan(step, state, None, length=num_warmup + num_samples)[1]  # one scan: the kernel is compiled once
+        z, *told = (leaf[num_warmup:] for leaf in told)
         return Trace(jax.vmap(lambda z: space.values(peak.point + peak.factor @ z))(z), *told)
 
     return jax.vmap(chain)(keys, peaks, noise)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import tabular
+from .._compiler import quick_jit
 from .._precision import precision
 from ..models.mixture import Mixture, MixtureParams
 from . import _programs, gibbs, laplace, priors, relabel
@@ -176,12 +177,12 @@ def _laplace(key: Any, start: Start, num_warmup: int, num_samples: int, seconds:
 _SAMPLE = {"gibbs": _gibbs, "nuts": _nuts, "laplace": _laplace}
 
 
-@jax.jit
+@quick_jit()
 def _values(space: laplace.Space, points: Any) -> Any:
     return jax.vmap(space.values)(points)
 
 
-@jax.jit
+@quick_jit()
 def rows_under(prior: Any, x: Any, draws: dict[str, Any]) -> tuple[Any, Any]:
     """Log-likelihoods (s, n) of rows, features first, at draws (s, …), and probabilities (s, n, k) of their components."""
     family = family_of(prior)
