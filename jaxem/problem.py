@@ -7,6 +7,7 @@ it. Numbers leave it in the data's own units, and only after the fast kernels' a
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ class Problem:
     ):
         if report is not None and not callable(report):
             raise TypeError(f"progress must be a function of (phase, done, total, lowest_bic), got {report!r}")
+        self.begun = time.perf_counter()
         self.options = options
         self.report = None if report is None else lambda phase, done, total: report(phase, done, total, self.lowest_bic())
         self.input_columns = table.columns
@@ -329,6 +331,7 @@ class Problem:
             input_columns=self.input_columns,
             runner_up=next((self._published(family, run.params)[0] for run in cell.leaders(2)[1:]), None),
             terms=self._terms(),
+            seconds=time.perf_counter() - self.begun,
             source=None if family.name in family_names.names() else family,
         )
 

@@ -93,6 +93,7 @@ class Fit(criteria.Scored):
         terms: What else was asked of the model, as plain numbers: "noise" (the region of the noise), "equal_weights", "labels" (how
             many components have some); empty where nothing was.
         source: The `Family` object, for families that do not come with jaxem; not saved.
+        seconds: By the clock, of the search that it comes from, with all other fits of that search and all compiling; not saved.
     """
 
     family: str
@@ -124,6 +125,7 @@ class Fit(criteria.Scored):
     runner_up: Params | None = dataclasses.field(default=None, compare=False)
     terms: dict[str, Any] = dataclasses.field(default_factory=dict)
     source: Any = dataclasses.field(default=None, compare=False)
+    seconds: float | None = dataclasses.field(default=None, compare=False)
 
     @property
     def converged(self) -> bool:

@@ -20,7 +20,7 @@ from .result import Fit, Params
 
 FORMAT = "jaxem.Fit"
 FILE_VERSION = 1
-NOT_SAVED = ("source",)
+NOT_SAVED = ("source", "seconds")
 
 
 def save(fit: Fit, path: str | os.PathLike[str]) -> None:

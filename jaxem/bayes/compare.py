@@ -201,7 +201,8 @@ def _partitions(post: Posterior) -> dict[str, float]:
 
 def _work(post: Posterior, table: pd.DataFrame) -> dict[str, float]:
     running, compiling = post.seconds["running"], post.seconds["compiling"]
-    out = {
+    out = {} if post.fit.seconds is None else {"seconds of EM, its whole search": post.fit.seconds}
+    out |= {
         "seconds of the sampler, cold": running + compiling,
         "seconds of the sampler, warm": running,
         "divergent draws": float(post.num_divergent),

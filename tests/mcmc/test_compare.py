@@ -37,6 +37,7 @@ def test_scalars_are_what_they_say(both, two, by_nuts, faithful):
     assert scalars["adjusted Rand index of the partitions"] > 0.97
     assert scalars["co-clustering, root mean square difference"] < 0.02
     assert scalars["seconds of the sampler, cold"] >= scalars["seconds of the sampler, warm"] > 0
+    assert scalars["seconds of EM, its whole search"] == two.seconds > 0
     assert scalars["divergent draws"] == 0
 
 
