@@ -52,6 +52,21 @@ def test_compare_prints_and_writes_a_page(counts, capsys, tmp_path):
     assert (tmp_path / "comparison.html").read_text().count("<img ") == 5
 
 
+@pytest.mark.parametrize("command", ["posterior", "compare"])
+def test_components_that_mean_nothing_are_no_answer(counts, capsys, tmp_path, command):
+    """Six Poisson components for data that hold two or three: what has no labels is said, the rest is refused, and the status is 1."""
+    arguments = [*ASKED, "--out", str(tmp_path)]
+    arguments[3] = "6"
+    assert main([command, str(counts), *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("jaxem: Component-wise summaries mean nothing here: ")
+    assert captured.err.count("\n") == 1
+    assert "largest weight" in captured.out
+    assert "rates[" not in captured.out
+    assert (tmp_path / "label_free.csv").exists()
+    assert not (tmp_path / "components.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
