@@ -28,7 +28,7 @@ def to_sklearn(fit: Fit) -> Any:
     Args:
         fit: A Gaussian fit.
     Raises:
-        ValueError: if the fit is not Gaussian.
+        ValueError: if the fit is not Gaussian, or has noise.
 
     Example:
         >>> import jaxem
@@ -39,6 +39,7 @@ def to_sklearn(fit: Fit) -> Any:
     """
     from sklearn.mixture import GaussianMixture
 
+    _without_noise(fit, "to_sklearn")
     params = _gaussian(fit, "to_sklearn")
     covariances = params.covariances
     precisions = np.linalg.inv(covariances)
@@ -140,7 +141,7 @@ def to_numpyro(fit: Fit) -> Any:
     Args:
         fit: A Gaussian or Poisson fit.
     Raises:
-        ValueError: for another family.
+        ValueError: for another family, and for a fit with noise.
 
     Example:
         >>> import jaxem
@@ -151,6 +152,7 @@ def to_numpyro(fit: Fit) -> Any:
     import jax.numpy as jnp
     import numpyro.distributions as dist
 
+    _without_noise(fit, "to_numpyro")
     params = fit.params.asdict()
     if "covariances" in params:
         factor = jnp.asarray(np.linalg.cholesky(params["covariances"]))
@@ -181,6 +183,7 @@ def to_scipy(fit: Fit) -> Any:
     """
     from scipy import stats
 
+    _without_noise(fit, "to_scipy")
     params, d = fit.params, len(fit.columns)
     gaussian = "covariances" in params.asdict()
     if gaussian and d == 1:
@@ -193,6 +196,13 @@ def to_scipy(fit: Fit) -> Any:
     raise ValueError(
         f"SciPy has no mixture of {fit.family} with K = {fit.num_components} in {d} columns; use to_numpyro, or the fit's own methods"
     )
+
+
+def _without_noise(fit: Fit, what: str) -> None:
+    if "noise" in fit.terms:
+        raise ValueError(
+            f"{what} knows mixtures of one family, and this fit has noise, whose density is constant; fit without noise"
+        )
 
 
 def _gaussian(fit: Fit, what: str) -> Params:

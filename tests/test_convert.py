@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -84,5 +86,9 @@ def test_to_scipy(faithful, earthquakes):
 def test_what_does_not_exist_is_said(fits, earthquakes):
     with pytest.raises(ValueError, match="SciPy has no mixture of VVV with K = 2 in 2 columns; use to_numpyro"):
         fits["VVV"].to_scipy()
+    noisy = dataclasses.replace(fits["VVV"], terms={"noise": {}})
+    for convert in (noisy.to_sklearn, noisy.to_numpyro, noisy.to_scipy):
+        with pytest.raises(ValueError, match=f"{convert.__name__} knows mixtures of one family, and this fit has noise"):
+            convert()
     with pytest.raises(ValueError, match="to_sklearn takes a Gaussian fit, and this one is poisson"):
         jaxem.fit(earthquakes, "poisson", 2, num_restarts=2).to_sklearn()

@@ -32,6 +32,7 @@ FEWEST = 4  # draws of a chain: R-hat splits it in two, and needs two draws in e
 BYTES = 2**28  # what probabilities of all rows at all draws may fill; above it draws are thinned for them
 SAME_PEAK = 0.01  # nats
 NEGLIGIBLE = 1e-3  # share of the posterior below which a peak need not be among the draws
+OTHER_MODELS = {"noise", "labels", "equal_weights", "fixed"}  # `Fit.terms` that the samplers do not know
 BLOCK = 2**22  # numbers in a block of draws
 
 
@@ -106,6 +107,11 @@ def _checked_rows(fit: Fit, data: Any) -> np.ndarray:
             f"the fit did not converge ({fit.status.message}): its params are no place to start from; fit again with more max_steps"
         )
     priors.check_family(fit.family)
+    if other := sorted(set(fit.terms) & OTHER_MODELS):
+        raise ValueError(
+            f"the posterior is that of a free mixture of the rows alone, and this fit was made with {' and '.join(other)}; fit again "
+            "without, or take jaxem.bayes.mixture_model and go on in NumPyro"
+        )
     rows = fit.rows(data)
     missing = np.argwhere(np.isnan(rows))
     if len(missing):

@@ -164,6 +164,8 @@ def test_bad_fits_and_rows_are_refused(two, faithful):
         two.posterior(faithful[:100])
     with pytest.raises(ValueError, match="no conjugate prior is known for family 'VEE'"):
         dataclasses.replace(two, family="VEE").posterior(faithful)
+    with pytest.raises(ValueError, match="this fit was made with equal_weights and noise; fit again without"):
+        dataclasses.replace(two, terms={"noise": {}, "equal_weights": True}).posterior(faithful)
 
 
 def test_loo_wants_enough_draws(by_gibbs):
