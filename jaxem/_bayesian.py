@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,66 +33,58 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep compiled programs for the next time.")]
 
 
-def posterior(
-    file: File,
-    columns: Columns = None,
-    family: Family = "gaussian",
-    components: Components = "1:9",
-    sampler: Sampler = "auto",
-    prior: Prior = "weak",
-    chains: Chains = 4,
-    warmup: Warmup = 500,
-    samples: Samples = 1000,
-    seed: Seed = 0,
-    out: Out = None,
-    as_json: Json = False,
-    cache: Cache = True,
-) -> None:
+def _command(tell: Callable[[Selection, Posterior, Path | None, bool], str]) -> Callable[..., None]:
+    """A command that reads, selects, samples and says what `tell` makes of it; its options are those of both commands."""
+
+    def run(
+        file: File,
+        columns: Columns = None,
+        family: Family = "gaussian",
+        components: Components = "1:9",
+        sampler: Sampler = "auto",
+        prior: Prior = "weak",
+        chains: Chains = 4,
+        warmup: Warmup = 500,
+        samples: Samples = 1000,
+        seed: Seed = 0,
+        out: Out = None,
+        as_json: Json = False,
+        cache: Cache = True,
+    ) -> None:
+        with io.folder(out):
+            lengths = {"num_chains": chains, "num_warmup": warmup, "num_samples": samples}
+            selection, post = _sampled(file, columns, family, components, seed, cache, sampler=sampler, prior=prior, **lengths)
+            if out:
+                _write(post, out)
+            typer.echo(tell(selection, post, out, as_json), nl=as_json)
+        if post.meaningless:
+            raise RuntimeError(post.meaningless)
+
+    run.__doc__ = tell.__doc__
+    return run
+
+
+@_command
+def posterior(selection: Selection, post: Posterior, out: Path | None, as_json: bool) -> str:
     """How uncertain are the clusters? Draws from the posterior, begun at the fit by EM.
 
     The family and the number of clusters are chosen by BIC from those allowed. What is wrong with the draws is said first.
     """
-    with io.folder(out):
-        lengths = {"num_chains": chains, "num_warmup": warmup, "num_samples": samples}
-        selection, post = _sampled(file, columns, family, components, seed, cache, sampler=sampler, prior=prior, **lengths)
-        if out:
-            _write(post, out)
-        typer.echo(_as_json(selection, {"posterior": _described(post)}) if as_json else str(post), nl=as_json)
-    if post.meaningless:
-        raise RuntimeError(post.meaningless)
+    return _as_json(selection, {"posterior": _described(post)}) if as_json else str(post)
 
 
-def compare(
-    file: File,
-    columns: Columns = None,
-    family: Family = "gaussian",
-    components: Components = "1:9",
-    sampler: Sampler = "auto",
-    prior: Prior = "weak",
-    chains: Chains = 4,
-    warmup: Warmup = 500,
-    samples: Samples = 1000,
-    seed: Seed = 0,
-    out: Out = None,
-    as_json: Json = False,
-    cache: Cache = True,
-) -> None:
+@_command
+def compare(selection: Selection, post: Posterior, out: Path | None, as_json: bool) -> str:
     """Do EM and MCMC agree? Estimates and standard errors beside posterior means, sds and intervals.
 
     The family and the number of clusters are chosen by BIC from those allowed. With --out, a page with pictures.
     """
-    with io.folder(out):
-        lengths = {"num_chains": chains, "num_warmup": warmup, "num_samples": samples}
-        selection, post = _sampled(file, columns, family, components, seed, cache, sampler=sampler, prior=prior, **lengths)
-        from .bayes import compare_em_mcmc
+    from .bayes import compare_em_mcmc
 
-        both = compare_em_mcmc(post.fit, post, by_k=selection if len(selection.table) > 1 else None)
-        if out:
-            _write(post, out)
-            _write_comparison(both, out)
-        typer.echo(_as_json(selection, {"comparison": both.to_dict()}) if as_json else str(both), nl=as_json)
-    if post.meaningless:
-        raise RuntimeError(post.meaningless)
+    both = compare_em_mcmc(post.fit, post, by_k=selection if len(selection.table) > 1 else None)
+    if out:
+        _write_comparison(both, out)
+    return _as_json(selection, {"comparison": both.to_dict()}) if as_json else str(both)
 
 
 def _sampled(

@@ -214,8 +214,10 @@ def predict(
             typer.echo(io.as_csv(table), nl=False)
 
 
-app.command(epilog=_examples("jaxem posterior table.csv", "jaxem posterior table.csv --sampler nuts"))(_bayesian.posterior)
-app.command(epilog=_examples("jaxem compare table.csv", "jaxem compare table.csv --out result"))(_bayesian.compare)
+app.command("posterior", epilog=_examples("jaxem posterior table.csv", "jaxem posterior table.csv --sampler nuts"))(
+    _bayesian.posterior
+)
+app.command("compare", epilog=_examples("jaxem compare table.csv", "jaxem compare table.csv --out result"))(_bayesian.compare)
 
 
 @app.command(epilog=_examples("jaxem datasets", "jaxem datasets faithful", "jaxem datasets faithful --out faithful.csv"))
