@@ -83,7 +83,7 @@ def fit(
         equal_weights=equal_weights,
     )
     k = tabular.count("num_components", num_components)
-    table = tabular.read(data, weights, labels)
+    table = tabular.read(data, weights, labels, missing=True).without_empty_rows()
     family = family_names.resolve([family], num_features(table, family))
     if len(family) != 1:
         raise ValueError(

@@ -21,6 +21,7 @@ from ._pytree import replace
 from ._status import Status
 from .accelerate import Squarem
 from .models.mixture import MixtureParams
+from .patterns import Patterned, Patterns, guessed
 from .protocol import Data
 from .quasi_newton import QuasiNewton
 
@@ -44,14 +45,22 @@ def row_bucket(num_rows: int) -> int:
     return -(-num_rows // step) * step
 
 
-def pad_data(x: np.ndarray, weight: np.ndarray, dtype: Any, label: np.ndarray | None = None) -> Data:
-    """Rows (d, n), weights (n,) and labels (n,) with invisible rows up to the bucket, on the device."""
+def pad_data(
+    x: np.ndarray, weight: np.ndarray, dtype: Any, label: np.ndarray | None = None, filled: np.ndarray | None = None
+) -> Data | Patterned:
+    """Rows (d, n), weights (n,) and labels (n,) with invisible rows up to the bucket, on the device.
+
+    Where some cells of `x` are missing, NaN, `filled` has guesses in their place.
+    """
     extra = row_bucket(x.shape[1]) - x.shape[1]
-    return Data(
-        jnp.asarray(np.pad(x, ((0, 0), (0, extra))), dtype),
+    data = Data(
+        jnp.asarray(np.pad(x if filled is None else filled, ((0, 0), (0, extra))), dtype),
         jnp.asarray(np.pad(weight, (0, extra)), dtype),
         None if label is None else jnp.asarray(np.pad(label, (0, extra), constant_values=-1), np.int32),
     )
+    if filled is None:
+        return data
+    return jax.tree.map(jnp.asarray, Patterns(np.isnan(x), row_bucket).data(x, data))
 
 
 def stack(trees: list[Any]) -> Any:
@@ -89,7 +98,7 @@ class Engine:
     """Runs lanes on one data set: the compiled programs with their shapes settled.
 
     Args:
-        data: Padded rows on the device, from `pad_data`.
+        data: Padded rows on the device, from `pad_data`: `Data`, or `Patterned` where cells are missing.
         num_rows: How many of them are real.
         width: Components every lane is padded to.
         tol: In nats of total objective.
@@ -97,24 +106,25 @@ class Engine:
         block: Lanes side by side; by default what suits the device.
     """
 
-    def __init__(self, data: Data, num_rows: int, width: int, *, tol: float, method: Any = None, block: int | None = None):
+    def __init__(self, data: Any, num_rows: int, width: int, *, tol: float, method: Any = None, block: int | None = None):
         self.data, self.num_rows, self.width = data, num_rows, width
+        self.rows = guessed(data)
         self.method = Squarem() if method is None else method
         self.finisher = QuasiNewton()
-        self.dtype = data.x.dtype
+        self.dtype = self.rows.x.dtype
         self.tol = np.asarray(tol, self.dtype)
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
         self.narrow = min(FEW, self.block) if self.large else self.block
         self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
         rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
-        self.chunk = min(data.x.shape[1], CHUNK, max(64, rows // 64 * 64))
+        self.chunk = min(self.rows.x.shape[1], CHUNK, max(64, rows // 64 * 64))
 
     def without_labels(self) -> Engine:
         """The same engine where nothing is known of any row."""
-        if self.data.label is None:
+        if self.rows.label is None:
             return self
-        data = Data(self.data.x, self.data.weight)
+        data = self.data.without_labels() if isinstance(self.data, Patterned) else replace(self.data, label=None)
         return Engine(data, self.num_rows, self.width, tol=float(self.tol), method=self.method, block=self.block)
 
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
@@ -122,16 +132,16 @@ class Engine:
         parts = []
         for first in range(0, len(models), self.block):
             batch = [make() for make in responsibilities[first : first + self.block]]
-            resp = np.zeros((self.block, self.width, self.data.x.shape[1]), self.dtype)
+            resp = np.zeros((self.block, self.width, self.rows.x.shape[1]), self.dtype)
             for slot, values in enumerate(batch):
                 resp[slot, : len(values), : self.num_rows] = values
             if len(batch) < self.block:
                 resp[len(batch) :] = resp[0]
             some = self._fill(models[first : first + self.block])
-            reference = some[0].family.reference(self.width, self.data.x.shape[0], self.dtype)
+            reference = some[0].family.reference(self.width, self.rows.x.shape[0], self.dtype)
             params = MixtureParams(np.zeros(self.width, self.dtype), reference)
             stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), params)
-            states = programs.begin(stack(some), stacked, resp, self.data, method=self.method)
+            states = programs.begin(stack(some), stacked, resp, self.rows, method=self.method)
             parts.append(take(jax.device_get(states), slice(len(batch))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -141,7 +151,7 @@ class Engine:
         for first in range(0, len(models), self.block):
             some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            states = programs.begin_at(stack(some), padded, self.data, method=self.method if method is None else method)
+            states = programs.begin_at(stack(some), padded, self.rows, method=self.method if method is None else method)
             parts.append(take(jax.device_get(states), slice(min(self.block, len(models) - first))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 

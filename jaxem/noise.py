@@ -30,6 +30,27 @@ class Region:
         """Minus the log-density of the noise."""
         return float(np.linalg.slogdet(self.edges)[1])
 
+    @property
+    def middle(self) -> np.ndarray:
+        """Its centre, shape (d,)."""
+        return self.origin + self.edges.sum(0) / 2
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Log-density of the noise at rows (n, d) inside the region, shape (n,): of the cells that are there.
+
+        Raises:
+            ValueError: if cells are missing and the edges do not lie along the columns.
+        """
+        there = ~np.isnan(x)
+        if there.all():
+            return np.full(len(x), -self.log_volume)
+        if (self.edges != np.diag(np.diag(self.edges))).any():
+            raise ValueError(
+                "with the region of the noise along the principal axes, rows must have all their cells; fit to data with missing "
+                "cells, and it will lie along the columns"
+            )
+        return -(there @ np.log(np.diag(self.edges)))
+
     def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Rows spread evenly over the region, shape (n, d)."""
         return self.origin + rng.random((n, len(self.origin))) @ self.edges

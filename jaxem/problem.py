@@ -19,9 +19,11 @@ from . import families as family_names
 from . import init as starts
 from ._status import Status
 from .cell import Cell, Run
+from .filling import filled
 from .lanes import FEW, TICKS, Engine, pad_data, take, trim_components, widths
 from .models.mixture import Mixture, MixtureParams
 from .options import Options
+from .patterns import Patterned
 from .protocol import Data
 from .quasi_newton import QuasiNewton
 from .result import Fit, Params
@@ -74,6 +76,8 @@ class Problem:
                 f"{table.label[row] + 1}, got {min(components)}"
             )
         for family in families:
+            if not hasattr(family, "observed"):
+                table.require_complete(f"family {family.name!r}")
             family.check(table.x, list(table.columns))
         self.total = float(table.weight.sum())
         self.centre, self.scale = np.zeros(table.x.shape[1]), np.eye(table.x.shape[1])
@@ -82,30 +86,46 @@ class Problem:
             self.scale = np.diag(deviation)
             if all(getattr(family, "linear", False) for family in families) and nearly_collinear(table):
                 self.scale = deviation[:, None] * np.linalg.cholesky(_correlation(table))
-        self.offset = -self.total * float(np.linalg.slogdet(self.scale)[1])
+        self.offset = self.offset_of(table.weight)
         self.distinct = table.num_distinct(max(components))
         rows = self.rows
         self.region = noise.region(table.seen()) if options.noise else None
-        models = [self._model(family, rows) for family in families]
+        whole = self._filled(rows, table.weight)
+        models = [self._model(family, whole) for family in families]
         self.cells = [Cell(model, k, number) for number, model in enumerate(models) for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
-        self.engines = self._all_rows(rows) if self.able else []
+        self.engines = self._all_rows(rows, whole) if self.able else []
+
+    def offset_of(self, weight: np.ndarray) -> float:
+        """What a log-likelihood in internal units lacks of one in the data's, for rows of these weights (n,)."""
+        if self.table.complete:
+            return -float(weight.sum()) * float(np.linalg.slogdet(self.scale)[1])
+        return -float(weight @ ~np.isnan(self.table.x) @ np.log(np.diag(self.scale)))
 
     def _model(self, family: Any, rows: np.ndarray) -> Mixture:
-        """The mixture of one family on rows (d, n), under the terms asked for."""
+        """The mixture of one family on complete rows (d, n), under the terms asked for."""
         bound = family.bind(rows, self.table.weight, self.scale, self.options.dtype)
         if self.region is None:
             return Mixture(bound, equal_weights=self.options.equal_weights)
         if not self.scaled:
             raise ValueError(f"noise has a density, and {family.name!r} is a family of counts: leave noise=False")
-        density = np.asarray(np.linalg.slogdet(self.scale)[1] - self.region.log_volume, self.options.dtype)
-        return Mixture(bound, density, self.options.equal_weights)
+        density = np.linalg.slogdet(self.scale)[1] - self.region.log_volume
+        if not self.table.complete:  # the box lies along the columns
+            density = np.log(np.diag(self.scale)) - np.log(np.diag(self.region.edges))
+        return Mixture(bound, np.asarray(density, self.options.dtype), self.options.equal_weights)
 
     @property
     def rows(self) -> np.ndarray:
-        """All rows in internal units, shape (d, n): made anew each time, for the device holds them already."""
+        """All rows in internal units, shape (d, n), NaN where missing: made anew each time, for the device holds them already."""
         return self._internal(self.table.x)
+
+    def _filled(self, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Rows (d, n) with guesses in the place of missing cells."""
+        if self.scaled or self.table.complete:
+            return filled(rows, weight)
+        centre, scale = _moments(rows.T, weight)  # counts: columns of any scale
+        return (filled(((rows.T - centre) / scale).T, weight).T * scale + centre).T
 
     def _internal(self, x: np.ndarray) -> np.ndarray:
         """Rows (n, d) in internal units, shape (d, n)."""
@@ -119,15 +139,19 @@ class Problem:
             row /= unit
         return rows if plain else np.linalg.solve(self.scale, rows)
 
-    def _all_rows(self, rows: np.ndarray) -> list[Engine]:
+    def _data(self, rows: np.ndarray, whole: np.ndarray, weight: np.ndarray, label: np.ndarray | None) -> Data | Patterned:
+        """Rows (d, n), and the same filled up, on the device."""
+        return pad_data(rows, weight, self.options.dtype, label, None if whole is rows else whole)
+
+    def _all_rows(self, rows: np.ndarray, whole: np.ndarray) -> list[Engine]:
         """The programs for all rows; after a search on a subsample, few lanes go on, from near their ends: L-BFGS at its best."""
-        data = pad_data(rows, self.table.weight, self.options.dtype, self.table.label)
+        data = self._data(rows, whole, self.table.weight, self.table.label)
         if self.sample is None:
             return self._engines(data, rows.shape[1], self._num_lanes())
         smooth = all(hasattr(cell.family, "complete") for cell in self.able)
         return self._engines(data, rows.shape[1], SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
 
-    def _engines(self, data: Data, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
+    def _engines(self, data: Data | Patterned, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
         """The programs for some rows and about so many lanes a cell."""
         padded = widths([cell.num_components for cell in self.able], len(self.able) * num_lanes * num_rows)
         return [Engine(data, num_rows, width, tol=self.options.tol, **how) for width in padded]
@@ -142,15 +166,17 @@ class Problem:
             return
         weight, options, sample = self.table.weight, self.options, self.sample
         if sample is None:
-            self._search(self.able, self.engines, self.rows, weight, self.table.label, options.max_steps)
+            whole = self._filled(self.rows, weight)
+            self._search(self.able, self.engines, whole, weight, self.table.label, options.max_steps)
             return
         for cell in self.able:
             cell.scout = Cell(cell.model, cell.num_components, cell.number)
         scouts = [cell.scout for cell in self.able]
         few, light = self._internal(self.table.x[sample]), weight[sample]
         label = None if self.table.label is None else self.table.label[sample]
-        engines = self._engines(pad_data(few, light, options.dtype, label), len(sample), self._num_lanes())
-        self._search(scouts, engines, few, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
+        whole = self._filled(few, light)
+        engines = self._engines(self._data(few, whole, light, label), len(sample), self._num_lanes())
+        self._search(scouts, engines, whole, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
         effort = Effort(options.num_finalists, 0, options.max_steps)
         Search(self.engines, few, weight, effort, self.report).from_scouts(self.able)
 
@@ -173,7 +199,7 @@ class Problem:
         label: np.ndarray | None,
         max_steps: int,
     ) -> None:
-        """Starts, then moves, on some rows (d, n)."""
+        """Starts, then moves, on some rows (d, n), complete or filled up."""
         options, unit = self.options, rows
         if not self.scaled:  # distances between rows need comparable columns, though the family must see the data as they are
             centre, scale = _moments(rows.T, weight)
@@ -288,7 +314,10 @@ class Problem:
             else:
                 crude = [model.family.reference(1, len(self.scale), engine.dtype) for model in some]
                 states = engine.begin_at(some, [MixtureParams(np.zeros(1, engine.dtype), point) for point in crude])
-            ends = engine.run(some, states, max_steps=2)  # the first M-step is the answer
+            steps = (
+                2 if self.table.complete else self.options.max_steps
+            )  # the first M-step is the answer where all cells are there
+            ends = engine.run(some, states, max_steps=steps)
             known |= dict(zip(models, ends.log_likelihood, strict=True))
         return {number: float(value) for number, value in known.items()}
 
@@ -365,6 +394,8 @@ class Problem:
 
 def nearly_collinear(table: tabular.Table) -> bool:
     """Whether some combination of the columns has next to no variance of its own, though they are no exact multiples."""
+    if not table.complete:  # a combination of columns needs all of them
+        return False
     columns = table.without_constant_columns()
     least = float(np.linalg.eigvalsh(_correlation(columns))[0])
     return COLLINEAR[0] < least < COLLINEAR[1]
@@ -378,7 +409,11 @@ def _correlation(table: tabular.Table) -> np.ndarray:
 
 
 def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every column of x (n, d), for numbers of any size."""
+    """Mean and standard deviation of every column of x (n, d), of the cells that are there, for numbers of any size."""
+    gone = np.isnan(x)
+    if gone.any():
+        each = [_moments(column[there, None], weight[there]) for column, there in zip(x.T, ~gone.T, strict=True)]
+        return np.array([mean[0] for mean, _ in each]), np.array([deviation[0] for _, deviation in each])
     size = np.abs(x).max(axis=0)
     size = np.where(size > 0, size, 1.0)
     share, small = weight / weight.sum(), x / size

@@ -16,6 +16,7 @@ from . import em
 from ._compiler import quick_options
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
+from .patterns import everywhere
 from .reduce import chunked
 
 
@@ -104,6 +105,6 @@ def posterior(models, params, data):
     """Responsibilities (l, k, n)."""
 
     def lane(model, params):
-        return jax.nn.softmax(model.log_classes(params, data), axis=0)
+        return everywhere(lambda rows: jax.nn.softmax(model.log_classes(params, rows), axis=0), data)
 
     return jax.vmap(lane)(models, params)

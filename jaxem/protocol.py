@@ -10,7 +10,8 @@ To add a family, write one file in `families/` with
 1. a params pytree and a stats pytree, every leaf with the component axis `k` in front, the stats with a leaf `count`;
 2. `log_prob`, `expected_stats` (a sum over rows) and `m_step` (for all components at once; a component without rows keeps its params);
 3. `reference` (a crude finite point), `num_params`, `sample`;
-4. `to_free` and `from_free`: the coordinates in which a step may be extrapolated; `complete`, for L-BFGS;
+4. `to_free` and `from_free`: the coordinates in which a step may be extrapolated; `complete`, for L-BFGS; `observed`, for rows
+   that lack cells;
 5. what `fit` asks of it before and after, on the host: `check`, `bind`, `with_residuals`, `admissible`, `distance`,
    `publish` and `adopt`;
 6. a line in `families/__init__.py`, and a row in `tests/cases.py`: the laws run over it.
@@ -58,11 +59,14 @@ class Data:
         x: Rows, shape (d, n).
         weight: Weight of each row, shape (n,).
         label: Where some rows are known to come from a component: its number, or −1, shape (n,). None where nothing is known.
+        missing: Numbers of the columns that none of these rows has, d for none, shape (q,); `x` is 0 there. None where all cells are
+            there.
     """
 
     x: Float[Array, "d n"]
     weight: Float[Array, " n"]
     label: Int[Array, " n"] | None = None
+    missing: Int[Array, " q"] | None = None
 
 
 class LatentModel(Protocol[Params, Stats]):
@@ -139,6 +143,15 @@ class Family(Protocol[Params, Stats]):
 
     def m_step(self, params: Params, stats: Stats) -> Params:
         """Maximum-likelihood params of each component."""
+        ...
+
+    def observed(self, params: Params, missing: Int[Array, " q"]) -> Any:
+        """The components seen through some columns only, for rows that lack the columns `missing` (d stands for none).
+
+        An object with `log_prob` and `expected_stats` as here: the density of the cells that are there, and the expected statistics
+        given these; and `completed` and `drawn`, rows with conditional means and with draws, shape (k, d, n). A family without this
+        method takes complete rows only.
+        """
         ...
 
     def complete(self, params: Params, stats: Stats, at: Params) -> Scalar:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .patterns import Patterned
 from .protocol import Data
 
 
@@ -29,7 +30,10 @@ def chunked(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[An
     if chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
 
-    def chunked_e_step(params: Any, data: Data) -> Any:
+    def chunked_e_step(params: Any, data: Data | Patterned) -> Any:
+        if isinstance(data, Patterned):
+            whole, tiles = chunked_e_step(params, data.whole), _over_tiles(e_step, chunk_size)(params, data.tiles)
+            return jax.tree.map(jnp.add, whole, tiles)
         num_rows = data.x.shape[1]
         if num_rows <= chunk_size:
             return e_step(params, data)
@@ -46,3 +50,24 @@ def chunked(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[An
         return jax.tree.map(jnp.add, total, part(num_chunks * chunk_size, rest)) if rest else total
 
     return chunked_e_step
+
+
+def _over_tiles(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[Any, Data], Any]:
+    """The same E-step on tiles of rows, so many of them together as have about `chunk_size` rows."""
+
+    def tiled_e_step(params: Any, tiles: Data) -> Any:
+        num_tiles, num_rows = tiles.weight.shape
+        most = max(1, chunk_size // num_rows)
+        size = max(number for number in range(1, num_tiles + 1) if num_tiles % number == 0 and number <= most)
+
+        def part(number):
+            some = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, number * size, size), tiles)
+            return jax.tree.map(lambda leaf: jnp.sum(leaf, 0), jax.vmap(e_step, (None, 0))(params, some))
+
+        def add(number, total):
+            return jax.tree.map(jnp.add, total, part(number))
+
+        total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lambda: part(0)))
+        return lax.fori_loop(0, num_tiles // size, add, total)
+
+    return tiled_e_step

@@ -6,6 +6,7 @@ All that can be wrong with data is found here, before anything is compiled, and 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from typing import Any
 
@@ -17,7 +18,7 @@ class Table:
     """Checked data.
 
     Attributes:
-        x: Rows, shape (n, d), float64, finite.
+        x: Rows, shape (n, d), float64, finite, or NaN where a cell is missing.
         weight: Row weights, shape (n,), not negative, some positive.
         columns: Names of the columns.
         warnings: Sentences about what was set aside.
@@ -35,9 +36,23 @@ class Table:
         """Rows, including those of weight 0."""
         return self.x.shape[0]
 
+    @functools.cached_property
+    def complete(self) -> bool:
+        """Whether no cell is missing."""
+        return not np.isnan(self.x).any()
+
+    def require_complete(self, who: str) -> None:
+        """Refuse missing cells, on behalf of `who`.
+
+        Raises:
+            ValueError: naming the first row and column that lack a value.
+        """
+        _refuse(np.isnan(self.x), self.x, self.columns, f"is missing; {who} needs complete rows: drop or fill it")
+
     def num_distinct(self, enough: int) -> int:
         """Distinct rows of positive weight, counted no further than `enough`."""
         seen = self.seen()
+        seen = seen if self.complete else np.where(np.isnan(seen), np.inf, seen)  # NaN differs from itself
         first = len(np.unique(seen[: 10 * enough], axis=0))
         return min(enough, first if first >= enough else len(np.unique(seen, axis=0)))
 
@@ -46,6 +61,31 @@ class Table:
         seen = self.weight > 0
         return self.x if seen.all() else self.x[seen]
 
+    def without_empty_rows(self) -> Table:
+        """The same table with weight 0 for rows of which nothing is known, and with sentences about what is missing.
+
+        Raises:
+            ValueError: if all cells of a column are missing.
+        """
+        if self.complete:
+            return self
+        gone = np.isnan(self.x)
+        empty = gone.all(1) if self.label is None else gone.all(1) & (self.label < 0)
+        weight = np.where(empty, 0.0, self.weight)
+        blank = np.flatnonzero(gone[weight > 0].all(0))
+        if len(blank):
+            raise ValueError(f"column {self.columns[blank[0]]!r} has no cell that is not missing; leave it out")
+        said = [f"{gone.sum()} of {gone.size} cells are missing: taken to be missing at random, given what is there."]
+        if empty.any():
+            which = f"Row {np.flatnonzero(empty)[0] + 1} has" if empty.sum() == 1 else f"{empty.sum()} rows have"
+            said.append(f"{which} no cell that is not missing, and no say in the fit.")
+        together = (~gone * (weight > 0)[:, None]).astype(float)
+        never = np.argwhere(np.triu(together.T @ together == 0, 1))
+        if len(never):
+            one, other = (self.columns[column] for column in never[0])
+            said.append(f"Columns {one!r} and {other!r} are never seen in the same row: nothing tells how they are correlated.")
+        return dataclasses.replace(self, weight=weight, warnings=(*self.warnings, *said))
+
     def without_constant_columns(self) -> Table:
         """The same table without columns that hold one value only, and with a warning for each.
 
@@ -53,7 +93,7 @@ class Table:
             ValueError: if no column is left.
         """
         seen = self.seen()
-        constant = (seen == seen[0]).all(0)
+        constant = (seen == (seen[0] if self.complete else np.nanmax(seen, axis=0))).all(0, where=~np.isnan(seen))
         if not constant.any():
             return self
         names = [name for name, same in zip(self.columns, constant, strict=True) if same]
@@ -83,9 +123,10 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
     if n == 0 or d == 0:
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
     _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; replace the value or leave out the row")
+    table = Table(values, _weights(weights, n), columns, label=_labels(labels, n))
     if not missing:
-        _refuse(np.isnan(values), values, columns, "is missing; this family needs complete rows: drop or fill it")
-    return Table(values, _weights(weights, n), columns, label=_labels(labels, n))
+        table.require_complete("this")
+    return table
 
 
 def _refuse(bad: np.ndarray, values: np.ndarray, columns: tuple[str, ...], why: str) -> None:

@@ -40,14 +40,9 @@ FRAME = pd.DataFrame({"a": X[:, 0], "b": X[:, 1]})
 DATA = {
     "infinite": (with_cell(np.inf), ValueError, r"^row 7, column 'x2' is infinite; "),
     "minus infinite": (with_cell(-np.inf), ValueError, r"^row 7, column 'x2' is infinite"),
-    "missing": (
-        with_cell(np.nan),
-        ValueError,
-        r"^row 7, column 'x2' is missing; this family needs complete rows: drop or fill it",
-    ),
-    "several": (np.where(X > 0, np.nan, X), ValueError, r"is missing.*\(\d+ such cells in all\)$"),
+    "blank": (FRAME.assign(b=[None] * 30), ValueError, r"^column 'b' has no cell that is not missing; leave it out$"),
+    "blank array": (X * [1.0, np.nan], ValueError, r"^column 'x2' has no cell that is not missing; leave it out$"),
     "named": (FRAME.assign(b=np.inf), ValueError, r"^row 1, column 'b' is infinite.*30 such cells in all"),
-    "None": (FRAME.assign(b=[None] + [1.0] * 29), ValueError, r"^row 1, column 'b' is missing"),
     "text": (FRAME.assign(c="red"), TypeError, r"^column 'c' is not numeric \(it holds 'red'\); leave it out or encode it"),
     "text array": ([["1", "x"], ["2", "y"]], TypeError, r"^column 'x2' is not numeric \(it holds 'x'\)"),
     "dates": (FRAME.assign(c=pd.Timestamp("2020-01-01")), TypeError, r"^column 'c' is not numeric"),
@@ -146,6 +141,19 @@ def test_counts(family, value, told):
     refused(jaxem.fit, ValueError, message, x, family, 2)
 
 
+class NeedsAll:
+    """A family that takes complete rows only."""
+
+    name, standardise, expected_stats = "needs-all", True, None
+
+
+@pytest.mark.parametrize("call", [jaxem.fit, jaxem.select])
+def test_missing_cells_for_a_family_that_takes_none(call):
+    wanted = r"^row 7, column 'x2' is missing; family 'needs-all' needs complete rows: drop or fill it"
+    refused(call, ValueError, wanted + "$", with_cell(np.nan), NeedsAll(), 2)
+    refused(call, ValueError, wanted + r" \(2 such cells in all\)$", np.vstack([with_cell(np.nan)] * 2), NeedsAll(), 2)
+
+
 def test_selection_options():
     known = "'aic', 'aicc', 'bic', .*'sbic'"
     refused(jaxem.select, ValueError, rf"^criterion must be one of {known}, got 'BIC2'$", X, "VVV", 2, criterion="BIC2")
@@ -226,7 +234,6 @@ def test_sample(fitted, n):
 
 
 def test_new_rows(fitted):
-    refused(fitted.predict, ValueError, r"^row 1, column 'x1' is missing", [[np.nan, 1.0]])
     refused(
         fitted.predict, ValueError, r"^the fit has 2 columns \['eruptions', 'waiting'\], but these data have 1$", [1.0, 2.0]
     )

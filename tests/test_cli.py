@@ -406,7 +406,7 @@ BAD_FILES = {
     ),
     "letters.csv": (b"a\nx\ny\n", "the file has no numeric column"),
     "infinite.csv": (b"a,b\n1,2\n3,inf\n-inf,4\n", "row 2, column 'b' is infinite"),
-    "missing.csv": (b"a,b\n1,2\n3,\n", "row 2, column 'b' is missing"),
+    "hollow.csv": (b"a,b\n1,\n3,\n", "column 'b' has no cell that is not missing"),
     "constant.csv": (b"a,b\n1,2\n1,2\n", "every column is constant"),
 }
 BAD_WORDS = [

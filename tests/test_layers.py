@@ -23,10 +23,10 @@ PACKAGE = pathlib.Path(jaxem.__file__).parent
 # each other: only what stands on one line here belongs together.
 LAYERS = {
     0: ["_lazy _pytree _packing _typing _status _linalg _precision _storage _version _compiler _page _picture"],
-    1: ["protocol em reduce accelerate quasi_newton families"],
+    1: ["protocol patterns em reduce accelerate quasi_newton families"],
     2: ["models"],
     3: [
-        "ward noise options init programs lanes cell search tabular criteria trust result problem fitting saving convert"
+        "ward noise filling options init programs lanes cell search tabular criteria trust rowwise result problem fitting saving convert"
         " resampling replicates information standard_errors"
     ],
     4: ["selection"],

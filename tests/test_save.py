@@ -87,7 +87,9 @@ def test_json_holds_every_digit(tmp_path, fitted, faithful):
         (fitted, jaxem.load(tmp_path / "model.json")),
         (odd, jaxem.Fit.from_json(odd.to_json())),
     ]:
-        np.testing.assert_equal(dict(vars(again), params=0, runner_up=0, seconds=0), dict(vars(fit), params=0, runner_up=0, seconds=0))
+        np.testing.assert_equal(
+            dict(vars(again), params=0, runner_up=0, seconds=0), dict(vars(fit), params=0, runner_up=0, seconds=0)
+        )
         for name, array in fit.params.asdict().items():
             np.testing.assert_array_equal(again.params.asdict()[name], array)
     np.testing.assert_array_equal(jaxem.load(tmp_path / "model.json").predict_proba(faithful), fitted.predict_proba(faithful))

@@ -11,7 +11,7 @@ from jax.scipy.special import gammaln
 
 from .._linalg import contract
 from .._pytree import pytree
-from .._typing import Array, Bool, Float, Scalar
+from .._typing import Array, Bool, Float, Int, Scalar
 
 
 @pytree
@@ -39,6 +39,42 @@ class PoissonStats:
 
 
 @pytree
+class Observed:
+    """Poisson components seen through some columns only: the others are independent of them.
+
+    Attributes:
+        family: The family.
+        seen: 1 for columns that are seen, 0 for missing ones, shape (d,).
+    """
+
+    family: Any
+    seen: Float[Array, " d"]
+
+    def log_prob(self, params: PoissonParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
+        """Log-probability of the cells that are there."""
+        centre = jnp.broadcast_to(self.family.centre, self.seen.shape)
+        shown = PoissonParams(
+            jnp.where(self.seen > 0, params.rate, centre)
+        )  # a cell of 0 has then the probability exp(−centre)
+        return self.family.log_prob(shown, x) + jnp.sum((1 - self.seen) * centre)
+
+    def expected_stats(self, params: PoissonParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> PoissonStats:
+        """Expected weighted counts."""
+        stats = self.family.expected_stats(params, x, resp)
+        return PoissonStats(stats.count, stats.total + (1 - self.seen) * stats.count[:, None] * params.rate)
+
+    def completed(self, params: PoissonParams, x: Float[Array, "d n"]) -> Float[Array, "k d n"]:
+        """Rows with the rates where cells are missing."""
+        return jnp.where(self.seen[:, None] > 0, x, params.rate[:, :, None])
+
+    def drawn(self, key: Any, params: PoissonParams, x: Float[Array, "d n"]) -> Float[Array, "k d n"]:
+        """Rows with draws where cells are missing."""
+        shape = (*params.rate.shape, x.shape[1])
+        draws = jax.random.poisson(key, jnp.broadcast_to(params.rate[:, :, None], shape))
+        return jnp.where(self.seen[:, None] > 0, x, draws.astype(x.dtype))
+
+
+@pytree
 class Poisson:
     """Independent Poisson counts in every column; the likelihood is bounded, so no component collapses.
 
@@ -61,7 +97,7 @@ class Poisson:
         Raises:
             ValueError: naming the first row and column that are not.
         """
-        bad = np.argwhere((x < 0) | (x != np.floor(x)))
+        bad = np.argwhere((x < 0) | (x != np.floor(x)) & ~np.isnan(x))
         if len(bad):
             row, column = bad[0]
             where = f"row {row + 1}, column {columns[column]!r}"
@@ -119,6 +155,11 @@ class Poisson:
         excess = jnp.where(jnp.abs(ratio) < 0.1, ratio - jnp.expm1(ratio), jnp.log(rate / centre) + 1 - rate / centre)
         common = jnp.sum(x * jnp.log(centre)[:, None] - centre[:, None] - gammaln(x + 1), axis=0)
         return contract("kd,dn->kn", ratio, x - centre[:, None]) + jnp.sum(centre * excess, 1)[:, None] + common
+
+    def observed(self, params: PoissonParams, missing: Int[Array, " q"]) -> Observed:
+        """The components where the columns `missing` are not seen."""
+        gone = jnp.any(missing[:, None] == jnp.arange(params.rate.shape[-1]), axis=0)
+        return Observed(self, 1 - gone.astype(params.rate.dtype))
 
     def expected_stats(self, params: PoissonParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> PoissonStats:
         """Weighted counts."""

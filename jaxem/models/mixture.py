@@ -15,6 +15,7 @@ from jax import lax
 
 from .._pytree import pytree, static
 from .._typing import Array, Bool, Float, Scalar
+from ..patterns import as_seen
 from ..protocol import Data
 
 
@@ -55,8 +56,8 @@ class Mixture:
 
     Attributes:
         family: The components' `Family`.
-        noise: Log-density of the noise, in the units of the rows; None where there is none (Banfield & Raftery 1993, Biometrics
-            49, sec. 3.3).
+        noise: Log-density of the noise, in the units of the rows, and column by column, shape (d,), where cells are missing; None
+            where there is none (Banfield & Raftery 1993, Biometrics 49, sec. 3.3).
         equal_weights: Whether all components have the same weight.
     """
 
@@ -70,7 +71,8 @@ class Mixture:
 
     def log_classes(self, params: MixtureParams, data: Data) -> Float[Array, "c n"]:
         """log p(class, row) of all that a row may come from: the components that its label permits and, last, the noise."""
-        joint = self._permitted(self.log_joint(params, data.x), data)
+        joint = as_seen(self.family, params.components, data).log_prob(params.components, data.x) + params.log_weights[:, None]
+        joint = self._permitted(joint, data)
         if self.noise is None:
             return joint
         return jnp.concatenate([joint, jnp.broadcast_to(self._log_noise(params, data), joint[:1].shape)])
@@ -84,12 +86,16 @@ class Mixture:
 
     def _log_noise(self, params: MixtureParams, data: Data) -> Any:
         """log p(noise, row): the same for all rows but those of known origin."""
-        value = _log_rest(params.log_weights) + self.noise
+        density: Any = self.noise
+        if jnp.ndim(density):  # column by column
+            density = jnp.sum(jnp.where(_lacks(data), 0.0, density))
+        value = _log_rest(params.log_weights) + density
         return value if data.label is None else jnp.where(data.label >= 0, -jnp.inf, value)
 
     def e_step(self, params: MixtureParams, data: Data) -> tuple[Any, Scalar]:
         """Weighted statistics of every component and the log-likelihood."""
-        joint = self._permitted(self.log_joint(params, data.x), data)
+        family = as_seen(self.family, params.components, data)
+        joint = self._permitted(family.log_prob(params.components, data.x) + params.log_weights[:, None], data)
         top = jnp.max(joint, axis=0)
         if self.noise is not None:
             noise = self._log_noise(params, data)
@@ -101,7 +107,7 @@ class Mixture:
             own = jnp.exp(noise - top)
             total = total + own
         scale = lax.optimization_barrier(data.weight / total)
-        stats = self.family.expected_stats(params.components, data.x, unnormalised * scale)
+        stats = family.expected_stats(params.components, data.x, unnormalised * scale)
         if self.noise is not None:
             stats = NoisyStats(stats, jnp.sum(own * scale))
         return stats, jnp.sum(data.weight * (top + jnp.log(total)))
@@ -167,3 +173,10 @@ class Mixture:
 def _log_rest(log_weights: Float[Array, " k"]) -> Scalar:
     """Log of what the weights lack of 1; no less than can be told from 0."""
     return jnp.log(jnp.maximum(1 - jnp.sum(jnp.exp(log_weights)), jnp.finfo(log_weights.dtype).eps))
+
+
+def _lacks(data: Data) -> Bool[Array, " d"]:
+    """Which columns these rows lack."""
+    if data.missing is None:
+        return jnp.zeros(data.x.shape[0], bool)
+    return jnp.any(data.missing[:, None] == jnp.arange(data.x.shape[0]), axis=0)

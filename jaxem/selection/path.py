@@ -94,7 +94,7 @@ def select(
     )
     components = _components(num_components)
     parts = tabular.count("num_resamples", num_resamples, 0)
-    table = tabular.read(data, weights, labels)
+    table = tabular.read(data, weights, labels, missing=True).without_empty_rows()
     problems: list[Problem] = []
     interrupted = False
     with precision(options.dtype):
@@ -132,7 +132,7 @@ def _components(num_components: Iterable[int] | int) -> list[int]:
 
 def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
     """Families that share a problem: those of one class, so that they run in one program, and in the same internal units."""
-    varying = bool(np.ptp(table.x, axis=0).any())
+    varying = bool((np.nanmax(table.x, axis=0) > np.nanmin(table.x, axis=0)).any())
     num_features = (table.without_constant_columns() if varying else table).x.shape[1]
     groups: dict[tuple[type, bool], list[Any]] = {}
     for family in family_names.resolve(families, num_features):

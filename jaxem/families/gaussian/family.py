@@ -21,7 +21,9 @@ import numpy as np
 
 from ..._linalg import contract, inverse_factor, triangle, unvech, vech
 from ..._pytree import pytree, replace, static
-from ..._typing import Array, Bool, Float, Scalar
+from ..._typing import Array, Bool, Float, Int, Scalar
+from .missing import Observed, observed
+from .moments import monomials, natural
 from .structure import STRUCTURES, UNIVARIATE, E, Structure, structure
 
 
@@ -251,10 +253,14 @@ class Gaussian:
         if self.residuals:
             white = contract("kij,kjn->kin", params.whitener, x - params.mean[:, :, None])
             return self._log_normaliser(params)[:, None] - 0.5 * jnp.sum(white**2, axis=1)
-        used = self._used(x.shape[0])
-        return contract("kf,fn->kn", self._natural(params)[:, used], _monomials(x, used))
+        used = self.used(x.shape[0])
+        return contract("kf,fn->kn", self._natural(params)[:, used], monomials(x, used))
 
-    def _used(self, d: int) -> np.ndarray:
+    def observed(self, params: GaussianParams, missing: Int[Array, " q"]) -> Observed:
+        """The components where the columns `missing` are not seen: marginal densities, and statistics by conditional expectation."""
+        return observed(self, params, self._log_normaliser(params), missing)
+
+    def used(self, d: int) -> np.ndarray:
         """Which of the monomials Φ the program needs: all, or those without products of two columns."""
         rows, columns = triangle(d)
         needed = np.concatenate([np.ones(1 + d, bool), (rows == columns) | (not self.aligned)])
@@ -262,13 +268,8 @@ class Gaussian:
 
     def _natural(self, params: GaussianParams) -> Float[Array, "k f"]:
         """θ with log-density θ Φ(x)."""
-        d = params.mean.shape[-1]
         precision = contract("kli,klj->kij", params.whitener, params.whitener)
-        linear = contract("kij,kj->ki", precision, params.mean)
-        rows, columns = triangle(d)
-        quadratic = vech(precision) * np.where(rows == columns, -0.5, -1.0).astype(linear.dtype)
-        constant = self._log_normaliser(params) - 0.5 * jnp.sum(linear * params.mean, -1)
-        return jnp.concatenate([constant[:, None], linear, quadratic], axis=1)
+        return natural(precision, params.mean, self._log_normaliser(params))
 
     def expected_stats(self, params: GaussianParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> GaussianStats:
         """Weighted moments up to the second."""
@@ -278,8 +279,8 @@ class Gaussian:
             weighted = centred * resp[:, None, :]
             second = contract("kin,kjn->kij", weighted, centred)
             return GaussianStats(jnp.sum(resp, 1), jnp.sum(weighted, 2), vech(second))
-        used = self._used(d)
-        moments = contract("kn,fn->kf", resp, _monomials(x, used))
+        used = self.used(d)
+        moments = contract("kn,fn->kf", resp, monomials(x, used))
         if self.aligned:
             moments = jnp.zeros((len(moments), 1 + d + len(triangle(d)[0])), moments.dtype).at[:, used].set(moments)
         return GaussianStats(moments[:, 0], moments[:, 1 : 1 + d], moments[:, 1 + d :])
@@ -386,11 +387,3 @@ def _scatter(stats: GaussianStats) -> tuple[Float[Array, "k d"], Float[Array, "k
     count = jnp.where(stats.count > 0, stats.count, 1.0)[:, None]
     mean = stats.first / count
     return mean, unvech(stats.second / count, mean.shape[-1]) - mean[:, :, None] * mean[:, None, :]
-
-
-def _monomials(x: Float[Array, "d n"], used: np.ndarray) -> Float[Array, "f n"]:
-    """Φ(x) = (1, x, vech xxᵀ) for every row, the ones that are used."""
-    d = x.shape[0]
-    quadratic = used[used > d] - 1 - d
-    rows, columns = (side[quadratic] for side in triangle(d))
-    return jnp.concatenate([jnp.ones((1, x.shape[1]), x.dtype), x, x[rows] * x[columns]])

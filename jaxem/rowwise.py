@@ -1,0 +1,100 @@
+"""What a fit says of rows: their densities, and what their missing cells may be. Imports layers 0 to 2, tabular and lanes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import tabular
+from ._precision import precision
+from .lanes import pad_data
+from .patterns import Patterned, as_seen, everywhere, in_order
+from .protocol import Data
+
+
+if TYPE_CHECKING:
+    from .result import Fit
+
+
+def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str, ...]) -> np.ndarray:
+    """Log-density of rows (n, d) under every component, of the cells that are there, shape (k, n), float64.
+
+    Raises:
+        ValueError: if cells are missing and the family takes complete rows only.
+    """
+    with precision(np.float64):
+        return np.asarray(_log_prob(family, components, _on_device(rows, family, columns)))[:, : len(rows)]
+
+
+def impute(fit: Fit, x: Any, num_draws: int | None, seed: Any) -> np.ndarray:
+    """See `Fit.impute`."""
+    rows, resp = fit.rows(x, missing=True), fit.predict_proba(x)
+    count = None if num_draws is None else tabular.count("num_draws", num_draws)
+    rng = np.random.default_rng(tabular.seed_words(seed))
+    family, components = fit._components()
+    with precision(np.float64):
+        data = _on_device(rows, family, fit.columns)
+        if count is None:
+            each = np.asarray(_completed(family, components, data))[..., : len(rows)]
+            each = (
+                each
+                if fit.noise is None
+                else np.concatenate([each, np.broadcast_to(fit.noise.middle[None, :, None], each[:1].shape)])
+            )
+            return np.where(np.isnan(rows), np.einsum("nk,kdn->nd", resp, each), rows)
+        out = []
+        for _ in range(count):
+            key = jax.random.key(int(rng.integers(2**31)))
+            each = np.asarray(_drawn(family, key, components, data))[..., : len(rows)]
+            each = each if fit.noise is None else np.concatenate([each, fit.noise.sample(rng, len(rows)).T[None]])
+            own = (resp.cumsum(1) < rng.random((len(rows), 1))).sum(1).clip(max=resp.shape[1] - 1)
+            out.append(np.where(np.isnan(rows), each[own, :, np.arange(len(rows))], rows))
+        return np.array(out)
+
+
+def _on_device(rows: np.ndarray, family: Any, columns: tuple[str, ...]) -> Data | Patterned:
+    """Rows (n, d), complete or not."""
+    weight = np.ones(len(rows))
+    if not np.isnan(rows).any():
+        return pad_data(rows.T, weight, np.float64)
+    if not hasattr(family, "observed"):
+        tabular.Table(rows, weight, columns).require_complete(f"family {family.name!r}")
+    return pad_data(rows.T, weight, np.float64, filled=np.nan_to_num(rows.T))
+
+
+@jax.jit
+def _log_prob(family: Any, components: Any, data: Any) -> Any:
+    return everywhere(lambda rows: as_seen(family, components, rows).log_prob(components, rows.x), data)
+
+
+@jax.jit
+def _completed(family: Any, components: Any, data: Any) -> Any:
+    """Rows with conditional means in the place of missing cells, under each component, shape (k, d, n)."""
+
+    def completed(rows):
+        if rows.missing is None:
+            return _as_it_is(components, rows)
+        return family.observed(components, rows.missing).completed(components, rows.x)
+
+    return everywhere(completed, data)
+
+
+@jax.jit
+def _drawn(family: Any, key: Any, components: Any, data: Any) -> Any:
+    """Rows with draws in the place of missing cells, under each component, shape (k, d, n)."""
+    if isinstance(data, Data):
+        return _as_it_is(components, data)
+
+    def drawn(key, rows):
+        return family.observed(components, rows.missing).drawn(key, components, rows.x)
+
+    keys = jax.random.split(key, len(data.tiles.weight))
+    return in_order(_as_it_is(components, data.whole), jax.vmap(drawn)(keys, data.tiles), data)
+
+
+def _as_it_is(components: Any, rows: Data) -> Any:
+    """Complete rows, once for each component."""
+    return jnp.broadcast_to(rows.x, (len(jax.tree.leaves(components)[0]), *rows.x.shape))
