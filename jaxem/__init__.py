@@ -14,6 +14,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from . import bayes, criteria, datasets, em, families, plot, selection
     from .fitting import fit
+    from .prior import Prior
     from .result import Fit, Params
     from .saving import load
     from .selection import Selection, select
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Fit",
     "Params",
+    "Prior",
     "Selection",
     "__version__",
     "bayes",
@@ -38,6 +40,7 @@ __all__ = [
 _HOMES = {
     "Fit": "result",
     "Params": "result",
+    "Prior": "prior",
     "Selection": "selection",
     "fit": "fitting",
     "load": "saving",

@@ -31,6 +31,7 @@ class Run:
         restart: Number of the restart, or of the move within its round.
         round: 0 for starts, then the round of moves.
         log_likelihood: In internal units.
+        objective: The same plus the log-prior: what runs are ranked by.
         num_steps: E-steps taken.
         status: A `Status`.
         admissible: Whether it is no spike.
@@ -45,6 +46,7 @@ class Run:
     restart: int
     round: int
     log_likelihood: float = -np.inf
+    objective: float = -np.inf
     num_steps: int = 0
     status: Status = Status.RUNNING
     admissible: bool = False
@@ -54,8 +56,8 @@ class Run:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Any admissible run before any spike, then by log-likelihood."""
-        return self.admissible, self.log_likelihood
+        """Any admissible run before any spike, then by objective."""
+        return self.admissible, self.objective
 
 
 @dataclasses.dataclass(eq=False)
@@ -67,8 +69,8 @@ class Cell:
         num_components: K.
         number: Number of the family among those of the problem.
         runs: All runs so far.
-        best: The best run: by log-likelihood among the admissible ones, or among spikes where there is nothing else.
-        improved: Whether a move has raised the best log-likelihood.
+        best: The best run: by objective among the admissible ones, or among spikes where there is nothing else.
+        improved: Whether a move has raised the best objective.
         stable: Whether the last round of moves found nothing better; None if no moves were made.
         summary: The best fit's sums over rows, once it is certified.
         scout: The same cell on a subsample, where the search was made there.
@@ -108,7 +110,7 @@ class Cell:
         self.runs.extend(arrivals)
         able = [run for run in arrivals if run.finalist and not run.status.failed]
         leader = max(able, key=lambda run: run.rank, default=None)
-        if leader and (self.best is None or leader.rank > (self.best.admissible, self.best.log_likelihood + SAME)):
+        if leader and (self.best is None or leader.rank > (self.best.admissible, self.best.objective + SAME)):
             self.best = leader
 
     def finalists(self, runs: list[Run], most: int) -> list[Run]:
@@ -122,7 +124,7 @@ class Cell:
             return []
         left = [run for run in alive if not run.finalist]
         able = [run for run in left if run.admissible] or (left if self.best is None else [])
-        known = [] if self.best is None else [self.best.log_likelihood]
+        known = [] if self.best is None else [self.best.objective]
         return _distinct(able, most, DISTINCT, known)
 
     def leaders(self, most: int) -> list[Run]:
@@ -137,18 +139,18 @@ class Cell:
         return sum(self._same_optimum(run) for run in self.runs if run.origin == "start" and run.finalist)
 
     def _same_optimum(self, run: Run) -> bool:
-        """Whether a finalist ended where the best one did, in log-likelihood and in params."""
-        if self.best is None or not abs(run.log_likelihood - self.best.log_likelihood) <= SAME:
+        """Whether a finalist ended where the best one did, in objective and in params."""
+        if self.best is None or not abs(run.objective - self.best.objective) <= SAME:
             return False
         return run is self.best or _distance(self.family, run.params, self.best.params) < SAME_PARAMS
 
 
 def _distinct(runs: list[Run], most: int, apart: float, known: list[float]) -> list[Run]:
-    """The best few runs, each with a log-likelihood apart from those of better ones and from known ones."""
+    """The best few runs, each with an objective apart from those of better ones and from known ones."""
     chosen: list[Run] = []
-    for run in sorted(runs, key=lambda run: -run.log_likelihood):
-        others = [*known, *(other.log_likelihood for other in chosen)]
-        if len(chosen) < most and all(abs(run.log_likelihood - other) > apart for other in others):
+    for run in sorted(runs, key=lambda run: -run.objective):
+        others = [*known, *(other.objective for other in chosen)]
+        if len(chosen) < most and all(abs(run.objective - other) > apart for other in others):
             chosen.append(run)
     return chosen
 

@@ -8,6 +8,7 @@ from . import families as family_names
 from . import tabular
 from ._precision import precision
 from .options import Options
+from .prior import Prior
 from .problem import Problem, Progress
 from .result import Fit
 
@@ -26,6 +27,7 @@ def fit(
     labels: Any = None,
     noise: bool = False,
     equal_weights: bool = False,
+    prior: Prior | str | None = None,
     tol: float = 1e-3,
     max_steps: int = 2000,
     seed: Any = 0,
@@ -49,6 +51,7 @@ def fit(
             as they are, and the other components follow by weight. The log-likelihood is then that of rows and labels.
         noise: Whether some rows may come from no component but be spread evenly over the region of the data (`Fit.noise`).
         equal_weights: Whether all components have the same weight.
+        prior: "fraley-raftery" or a `jaxem.Prior`: estimates are then those of highest posterior density. None: maximum likelihood.
         tol: Stop when less than this is estimated to be missing from the total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
@@ -62,7 +65,8 @@ def fit(
         RuntimeError: if every run failed.
     References:
         Dempster, Laird & Rubin 1977, JRSS-B 39; moves: Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12; noise:
-        Banfield & Raftery 1993, Biometrics 49; labels: McLachlan & Peel 2000, Finite Mixture Models, sec. 2.19.
+        Banfield & Raftery 1993, Biometrics 49; labels: McLachlan & Peel 2000, Finite Mixture Models, sec. 2.19; prior: Fraley &
+        Raftery 2007, J. Classification 24.
 
     Example:
         >>> import jaxem
@@ -81,6 +85,7 @@ def fit(
         dtype=dtype,
         noise=noise,
         equal_weights=equal_weights,
+        prior=prior,
     )
     k = tabular.count("num_components", num_components)
     table = tabular.read(data, weights, labels, missing=True).without_empty_rows()

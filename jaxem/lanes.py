@@ -169,7 +169,7 @@ class Engine:
         Arguments and result as for `run`; the result may hold the states of either method, in the fields they share.
         """
         begun = isinstance(self.method, QuasiNewton)
-        if begun or not self.large or max_steps <= PATIENCE or not hasattr(models[0], "complete"):
+        if begun or not self.large or max_steps <= PATIENCE or not getattr(models[0], "smooth", False):
             return self.run(models, states, max_steps=max_steps, histories=histories, report=report)
         before = states
         states = self.run(models, states, max_steps=PATIENCE, histories=histories)

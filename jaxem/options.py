@@ -1,4 +1,4 @@
-"""How to search and under which terms, checked: what `fit` and `select` were asked for. Imports layer 0, init and tabular."""
+"""How to search and under which terms, checked: what `fit` and `select` were asked for. Imports layer 0, init, tabular and prior."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from . import init as starts
 from . import tabular
+from .prior import Prior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Options:
         dtype: float64 or float32.
         noise: Whether there is a class of noise, uniform over the region of the data.
         equal_weights: Whether all components have the same weight.
+        prior: What is believed of the components; None for maximum likelihood.
     """
 
     num_restarts: int
@@ -38,6 +40,7 @@ class Options:
     dtype: Any
     noise: bool = False
     equal_weights: bool = False
+    prior: Prior | None = None
 
     @classmethod
     def checked(
@@ -53,6 +56,7 @@ class Options:
         dtype: Any,
         noise: Any = False,
         equal_weights: Any = False,
+        prior: Any = None,
     ) -> Options:
         """Options from what a user gave; every mistake is a sentence."""
         if init not in starts.KINDS:
@@ -68,6 +72,9 @@ class Options:
         for name, value in (("moves", moves), ("noise", noise), ("equal_weights", equal_weights)):
             if not isinstance(value, bool | np.bool_):
                 raise TypeError(f"{name} must be True or False, got {value!r}")
+        prior = Prior.checked(prior)
+        if equal_weights and prior is not None and prior.concentration is not None:
+            raise ValueError("prior: concentration bears on the weights, which equal_weights=True fixes: leave one of them out")
         return cls(
             tabular.count("num_restarts", num_restarts),
             tabular.count("num_finalists", num_finalists),
@@ -79,6 +86,7 @@ class Options:
             np.dtype(dtype),
             bool(noise),
             bool(equal_weights),
+            prior,
         )
 
     @classmethod

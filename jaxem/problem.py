@@ -17,6 +17,7 @@ import numpy as np
 from . import criteria, em, noise, tabular, trust
 from . import families as family_names
 from . import init as starts
+from ._pytree import replace
 from ._status import Status
 from .cell import Cell, Run
 from .filling import filled
@@ -91,8 +92,9 @@ class Problem:
         rows = self.rows
         self.region = noise.region(table.seen()) if options.noise else None
         whole = self._filled(rows, table.weight)
-        models = [self._model(family, whole) for family in families]
-        self.cells = [Cell(model, k, number) for number, model in enumerate(models) for k in components]
+        bound = [family.bind(whole, table.weight, self.scale, options.dtype) for family in families]
+        self.prior = None if options.prior is None else options.prior.for_columns(self.input_columns, table.columns)
+        self.cells = [Cell(self._model(one, k), k, number) for number, one in enumerate(bound) for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
         self.engines = self._all_rows(rows, whole) if self.able else []
@@ -103,17 +105,26 @@ class Problem:
             return -float(weight.sum()) * float(np.linalg.slogdet(self.scale)[1])
         return -float(weight @ ~np.isnan(self.table.x) @ np.log(np.diag(self.scale)))
 
-    def _model(self, family: Any, rows: np.ndarray) -> Mixture:
-        """The mixture of one family on complete rows (d, n), under the terms asked for."""
-        bound = family.bind(rows, self.table.weight, self.scale, self.options.dtype)
-        if self.region is None:
-            return Mixture(bound, equal_weights=self.options.equal_weights)
-        if not self.scaled:
-            raise ValueError(f"noise has a density, and {family.name!r} is a family of counts: leave noise=False")
-        density = np.linalg.slogdet(self.scale)[1] - self.region.log_volume
-        if not self.table.complete:  # the box lies along the columns
-            density = np.log(np.diag(self.scale)) - np.log(np.diag(self.region.edges))
-        return Mixture(bound, np.asarray(density, self.options.dtype), self.options.equal_weights)
+    def _model(self, bound: Any, num_components: int) -> Mixture:
+        """The mixture of one family, bound to the rows, under the terms asked for."""
+        density = concentration = None
+        if self.region is not None:
+            if not self.scaled:
+                raise ValueError(f"noise has a density, and {bound.name!r} is a family of counts: leave noise=False")
+            density = np.linalg.slogdet(self.scale)[1] - self.region.log_volume
+            if not self.table.complete:  # the box lies along the columns
+                density = np.log(np.diag(self.scale)) - np.log(np.diag(self.region.edges))
+            density = np.asarray(density, self.options.dtype)
+        if self.prior is not None:
+            bound, told = self._believing(bound, num_components)
+            concentration = np.asarray(told["concentration"], self.options.dtype)
+        return Mixture(bound, density, concentration, self.options.equal_weights)
+
+    def _believing(self, bound: Any, num_components: int) -> tuple[Any, dict[str, Any]]:
+        """A family under the prior, which depends on the number of components, and the prior's numbers."""
+        if not hasattr(bound, "with_prior"):
+            raise ValueError(f"prior: the family {bound.name!r} knows none: leave prior=None")
+        return bound.with_prior(self.prior, num_components, self.centre, self.scale, self.total)
 
     @property
     def rows(self) -> np.ndarray:
@@ -148,7 +159,7 @@ class Problem:
         data = self._data(rows, whole, self.table.weight, self.table.label)
         if self.sample is None:
             return self._engines(data, rows.shape[1], self._num_lanes())
-        smooth = all(hasattr(cell.family, "complete") for cell in self.able)
+        smooth = all(cell.model.smooth for cell in self.able)
         return self._engines(data, rows.shape[1], SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
 
     def _engines(self, data: Data | Patterned, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
@@ -291,6 +302,7 @@ class Problem:
             if np.isfinite(states.log_likelihood[slot]):
                 best.params = trim_components(take(states.params, slot), cell.num_components)
                 best.num_steps += int(states.num_steps[slot])
+                best.objective = float(states.objective[slot])
                 best.status = Status(int(states.status[slot]))
         for cell, best, summary in self._summaries(engine, doubtful):
             cell.summary, best.log_likelihood = summary, float(summary.log_likelihood)
@@ -306,7 +318,11 @@ class Problem:
         plain = self.region is None and self.table.label is None
         ones = [cell for cell in self.able if cell.num_components == 1 and cell.summary]
         known = {cell.number: cell.summary.log_likelihood for cell in ones if plain}
-        models = {cell.number: Mixture(cell.family) for cell in self.able if cell.number not in known}
+        models = {
+            cell.number: replace(self._model(cell.family, 1), noise=None, equal_weights=False)
+            for cell in self.able
+            if cell.number not in known
+        }
         if models:
             engine, some = self.engines[0].without_labels(), list(models.values())
             if self.sample is None:
@@ -359,7 +375,7 @@ class Problem:
             warnings=tuple(self._warnings(cell, best)),
             input_columns=self.input_columns,
             runner_up=next((self._published(family, run.params)[0] for run in cell.leaders(2)[1:]), None),
-            terms=self._terms(),
+            terms=self._terms(cell),
             seconds=time.perf_counter() - self.begun,
             source=None if family.name in family_names.names() else family,
         )
@@ -373,10 +389,11 @@ class Problem:
         named = family.publish(params.components, self.centre, self.scale)
         return Params(weights=weights, **named).take(order), order
 
-    def _terms(self) -> dict[str, Any]:
+    def _terms(self, cell: Cell) -> dict[str, Any]:
         """What `Fit.terms` says."""
         told: dict[str, Any] = {} if self.region is None else {"noise": self.region.to_dict()}
         told |= {"equal_weights": True} if self.options.equal_weights else {}
+        told |= {} if self.prior is None else {"prior": self._believing(cell.family, cell.num_components)[1]}
         return told | ({} if self.table.label is None else {"labels": int(self.table.label.max()) + 1})
 
     def _warnings(self, cell: Cell, best: Run) -> list[str]:

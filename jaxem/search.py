@@ -202,8 +202,8 @@ class Search:
 def _rivals(runs: list[Run]) -> list[Run]:
     """The best of some runs in flight, and those next to it that may still overtake it."""
     order = sorted(runs, key=lambda run: run.rank, reverse=True)[:SCOUTS_KEPT]
-    hopes = [run.log_likelihood + HOPE * (run.history[-1] - run.history[-3:][0]) for run in order]
-    return [run for run, hope in zip(order, hopes, strict=True) if run is order[0] or not hope < order[0].log_likelihood]
+    hopes = [run.objective + HOPE * (run.history[-1] - run.history[-3:][0]) for run in order]
+    return [run for run, hope in zip(order, hopes, strict=True) if run is order[0] or not hope < order[0].objective]
 
 
 class Batch:
@@ -239,14 +239,15 @@ class Batch:
 
     def _note(self, runs: list[Run], states: Any) -> None:
         """Write the outcome of every lane into its run."""
-        families = {id(run.cell.family): run.cell.family for run in runs}
-        for key, family in families.items():
-            slots = np.array([slot for slot, run in enumerate(runs) if id(run.cell.family) == key])
+        families = {run.cell.number: run.cell.family for run in runs}  # those of several K differ in nothing that matters here
+        for number, family in families.items():
+            slots = np.array([slot for slot, run in enumerate(runs) if run.cell.number == number])
             params = take(states.params, slots)
             live = np.arange(params.log_weights.shape[1]) < np.array([[runs[slot].cell.num_components] for slot in slots])
             counts = np.where(live, np.exp(params.log_weights) * self.total, np.inf)
             for slot, able in zip(slots, family.admissible(params.components, counts), strict=True):
                 run = runs[slot]
-                run.log_likelihood, run.num_steps = float(states.log_likelihood[slot]), int(states.num_steps[slot])
+                run.log_likelihood, run.objective = float(states.log_likelihood[slot]), float(states.objective[slot])
+                run.num_steps = int(states.num_steps[slot])
                 run.status = Status(int(states.status[slot]))
                 run.admissible = bool(able) and bool(np.isfinite(run.log_likelihood))

@@ -58,12 +58,20 @@ class Mixture:
         family: The components' `Family`.
         noise: Log-density of the noise, in the units of the rows, and column by column, shape (d,), where cells are missing; None
             where there is none (Banfield & Raftery 1993, Biometrics 49, sec. 3.3).
+        concentration: Of the Dirichlet prior of the weights, that of the noise included; None for maximum likelihood, when the
+            family has no prior either.
         equal_weights: Whether all components have the same weight.
     """
 
     family: Any
     noise: Any = None
+    concentration: Any = None
     equal_weights: bool = static(default=False)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the objective has a gradient everywhere, and `complete` to take it from."""
+        return hasattr(self.family, "complete") and getattr(self.family, "smooth", True)
 
     def log_joint(self, params: MixtureParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """log p(component, row)."""
@@ -124,6 +132,11 @@ class Mixture:
         count, own = stats.count, self._of_components(stats)
         total = self.magnitude(stats)
         log_weights = jnp.log(count) - jnp.log(total)
+        if self.concentration is not None:
+            rows = self.concentration - 1
+            more = jnp.where(count > 0, rows, 0.0)
+            classes = jnp.sum(more) + (0.0 if self.noise is None else rows)
+            log_weights = jnp.log(count + more) - jnp.log(total + classes)
         if self.equal_weights:
             present = count > 0
             log_weights = jnp.where(present, jnp.log(jnp.sum(count) / total) - jnp.log(jnp.sum(present)), -jnp.inf)
@@ -145,6 +158,17 @@ class Mixture:
         if self.noise is not None:
             weights = weights + stats.noise * _log_rest(params.log_weights)
         return weights + self.family.complete(params.components, self._of_components(stats), at.components)
+
+    def log_prior(self, params: MixtureParams) -> Scalar:
+        """Log-prior up to a constant; 0 where there is none."""
+        if self.concentration is None:
+            return jnp.asarray(0.0)
+        live = params.log_weights > -jnp.inf
+        weights = jnp.sum(jnp.where(live, params.log_weights, 0.0))
+        if self.noise is not None:
+            weights = weights + _log_rest(params.log_weights)
+        weights = 0.0 if self.equal_weights else (self.concentration - 1) * weights
+        return weights + self.family.log_prior(params.components, live)
 
     def num_params(self, num_components: int, num_features: int) -> int:
         """Free parameters; noise has two, its weight and the volume that its density was taken from, as in mclust."""

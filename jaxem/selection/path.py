@@ -13,6 +13,7 @@ from .. import families as family_names
 from .._precision import precision
 from .._status import Status
 from ..options import Options
+from ..prior import Prior
 from ..problem import Problem, Progress, nearly_collinear
 from ..result import Fit
 from . import doubt
@@ -35,6 +36,7 @@ def select(
     labels: Any = None,
     noise: bool = False,
     equal_weights: bool = False,
+    prior: Prior | str | None = None,
     tol: float = 1e-3,
     max_steps: int = 2000,
     seed: Any = 0,
@@ -60,6 +62,7 @@ def select(
             as they are, and the other components follow by weight. The log-likelihood is then that of rows and labels.
         noise: Whether some rows may come from no component but be spread evenly over the region of the data (`Fit.noise`).
         equal_weights: Whether all components have the same weight.
+        prior: "fraley-raftery" or a `jaxem.Prior`: estimates are then those of highest posterior density. None: maximum likelihood.
         tol: Stop a run when less than this is estimated to be missing from its total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
@@ -91,6 +94,7 @@ def select(
         dtype=dtype,
         noise=noise,
         equal_weights=equal_weights,
+        prior=prior,
     )
     components = _components(num_components)
     parts = tabular.count("num_resamples", num_resamples, 0)
@@ -193,8 +197,9 @@ def _selection(
 
 def _settings(options: Options, problem: Problem) -> dict[str, Any]:
     """What `Selection.settings` says."""
-    told = {name: value for name, value in dataclasses.asdict(options).items() if name != "seed"}
-    return told | {"dtype": str(options.dtype), "weighted": bool((problem.table.weight != 1).any())}
+    told = {name: value for name, value in vars(options).items() if name != "seed"}
+    prior = None if options.prior is None else options.prior.to_dict()
+    return told | {"prior": prior, "dtype": str(options.dtype), "weighted": bool((problem.table.weight != 1).any())}
 
 
 def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str, Any]:

@@ -118,3 +118,15 @@ def test_icl_is_that_of_the_table(name, structure):
     table = source["table"][structure]
     assert fit.bic == pytest.approx(-table["bic"][at], rel=0, abs=1e-5)
     assert fit.icl == pytest.approx(-table["icl"][at], rel=0, abs=5e-3)
+
+
+@pytest.mark.parametrize(("name", "structure"), [(name, code) for name, fits in golden("prior").items() for code in fits])
+def test_em_under_the_default_prior(name, structure):
+    source, wanted = golden(name), golden("prior")[name][structure]
+    part = np.eye(source["num_components"])[np.array(source["part"]) - 1]
+    prior = jaxem.Prior(scale=1e-12) if structure == "EII" else "fraley-raftery"  # there mclust leaves the scale out
+    fit = jaxem.fit(rows(name), structure, len(part.T), start=part, prior=prior, tol=1e-9, max_steps=20_000)
+    assert fit.converged
+    assert fit.log_likelihood == pytest.approx(wanted["loglik"], rel=0, abs=1e-6)
+    assert fit.bic == pytest.approx(-wanted["bic"], rel=0, abs=2e-6)
+    assert_params(fit.params, wanted, rows(name).to_numpy(), 1e-5)

@@ -22,9 +22,10 @@ import numpy as np
 from ..._linalg import contract, inverse_factor, triangle, unvech, vech
 from ..._pytree import pytree, replace, static
 from ..._typing import Array, Bool, Float, Int, Scalar
+from . import prior as priors
 from .missing import Observed, observed
 from .moments import monomials, natural
-from .structure import STRUCTURES, UNIVARIATE, E, Structure, structure
+from .structure import STRUCTURES, UNIVARIATE, E, Structure, above, structure
 
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -103,6 +104,7 @@ class Gaussian:
         unit: Weight of one row: what a count of rows is measured in.
         ridge: Added to every covariance in the M-step: a variance in the data's own units squared; once bound, a matrix (d, d) in
             internal ones. Nothing that EM maximises asks for it: 0, except where another package's algorithm is to be followed.
+        prior: Prior of the components; None for maximum likelihood.
         residuals: Whether to use the residual form.
         univariate: Whether the data have one column: the structures are then called E and V.
         with_axes: Whether the program has what EVE, VVE, EEV and VEV alone need; with it, lanes of all structures mix.
@@ -117,6 +119,7 @@ class Gaussian:
     spread: Any = 1.0
     unit: Any = 1.0
     ridge: Any = 0.0
+    prior: priors.GaussianPrior | None = None
     residuals: bool = static(default=False)
     univariate: bool = static(default=False)
     with_axes: bool = static(default=False)
@@ -157,6 +160,15 @@ class Gaussian:
             residuals=np.dtype(dtype) == np.float32,
         )
 
+    def with_prior(
+        self, prior: Any, num_components: int, centre: np.ndarray, scale: np.ndarray, total: float
+    ) -> tuple[Gaussian, dict[str, Any]]:
+        """This family, once bound to rows of weight `total`, under a `jaxem.Prior`; and the prior's numbers in the data's units."""
+        covariance = total / (total - float(self.unit)) * (scale @ np.asarray(self.spread, float) @ scale.T)
+        told = priors.settled(prior, self.structure, num_components, centre, covariance)
+        inside = priors.inside(told, self.structure, covariance, centre, scale, self.spread.dtype)
+        return replace(self, prior=inside), told
+
     def with_residuals(self) -> Gaussian:
         """The same family in the accurate form."""
         return replace(self, residuals=True)
@@ -189,9 +201,18 @@ class Gaussian:
         in_data = _narrowest(whitener, np.linalg.cholesky(size + RESOLUTION * eye))
         in_pool = _narrowest(whitener, np.linalg.cholesky(within))
         spike = (in_data < SPIKE_IN_DATA) & (in_pool < SPIKE_WITHIN) | (_narrowest(whitener, eye) < RESOLUTION)
-        needed = self.structure.rows_needed(len(spread))
+        needed = self.structure.rows_needed(len(spread)) * self._unheld()
         enough = counts >= self.unit * (needed + ROWS_TO_SPARE) * (needed > 0)
         return (sound & ~spike & enough).all(-1)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the M-step is: a floor bends it."""
+        return self.prior is None or self.prior.least is None
+
+    def _unheld(self) -> Any:
+        """Whether covariances need rows: 0 under a prior that keeps them from degenerating, else 1."""
+        return 1 if self.prior is None else 1 - self.prior.holds
 
     def distance(self, a: GaussianParams, b: GaussianParams) -> np.ndarray:
         """How far component i of `a` is from component j of `b`, shape (k, k): means in standard deviations of `a`, log-sds."""
@@ -306,32 +327,50 @@ class Gaussian:
         return 0.5 * jnp.log(square), frame / jnp.sqrt(square)[:, :, None]
 
     def m_step(self, params: GaussianParams, stats: GaussianStats) -> GaussianParams:
-        """Maximum-likelihood means and covariances of the structure."""
+        """Means and covariances of the structure: those of highest likelihood or, under a prior, of highest posterior density."""
         alive = stats.count > 0
+        count = jnp.where(alive, stats.count, 0.0)
         shift, own = _scatter(stats)
         mean = params.mean + shift if self.residuals else shift
+        if self.prior is not None:
+            mean, own, count = self.prior.add(self.structure, mean, own, count)
         own = jnp.where(alive[:, None, None], own * self.scale * jnp.reshape(self.scale, (-1, 1)), jnp.eye(own.shape[-1]))
         axes = self._split(params.whitener)[1] if self.with_axes else None
         ridge = self.ridge * self.scale * jnp.reshape(self.scale, (-1, 1))
-        log_scale, frame = self.structure.fit(own, jnp.where(alive, stats.count, 0.0), axes, ridge)
+        log_scale, frame = self.structure.fit(own, count, axes, ridge, self._least())
         whitener = jnp.exp(log_scale)[:, :, None] * frame * self.scale
         return GaussianParams(
             jnp.where(alive[:, None], mean, params.mean),
             jnp.where(alive[:, None, None], whitener, params.whitener),
         )
 
+    def _least(self) -> Any:
+        """What no covariance may be below in any direction, in the units of F; None where there is no floor."""
+        if self.prior is None or self.prior.least is None:
+            return None
+        return self.prior.least * self.scale * jnp.reshape(self.scale, (-1, 1))
+
+    def log_prior(self, params: GaussianParams, live: Any) -> Scalar:
+        """Log-density of the prior at live components, up to a constant."""
+        if self.prior is None:
+            return jnp.zeros((), params.mean.dtype)
+        log_det = jnp.sum(self._split(params.whitener)[0], -1)
+        return self.prior.log_density(self.structure, params.mean, params.whitener, log_det, live)
+
     def to_free(self, params: GaussianParams) -> GaussianPoint:
         """Means, log δ and F."""
         return GaussianPoint(params.mean, *self._split(params.whitener))
 
     def from_free(self, free: GaussianPoint) -> GaussianParams:
-        """The inverse of `to_free`; axes that an extrapolation has bent are made orthogonal again."""
+        """The inverse of `to_free`; what an extrapolation has bent is put right: axes that are not orthogonal, variances below a floor."""
         frame = free.frame
         if self.with_axes:
             axes = jnp.where(self.structure.oriented, frame, jnp.eye(frame.shape[-1], dtype=frame.dtype))
             axes = inverse_factor(contract("kij,klj->kil", axes, axes)) @ axes
             frame = jnp.where(self.structure.oriented, axes, frame)
-        return GaussianParams(free.mean, jnp.exp(free.log_scale)[:, :, None] * frame * self.scale)
+        whitener = jnp.exp(free.log_scale)[:, :, None] * frame
+        least = self._least()
+        return GaussianParams(free.mean, (whitener if least is None else above(whitener, least)) * self.scale)
 
     def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
         """A live component holds too few rows for its own covariance, or next to no spread.
@@ -345,7 +384,7 @@ class Gaussian:
         within = jnp.sum((stats.count / jnp.sum(stats.count))[:, None, None] * own, 0)
         data = jnp.broadcast_to(jnp.asarray(self.spread, own.dtype), (d, d))
         in_pool, in_data = (d / contract("kij,jl,kil->k", params.whitener, size, params.whitener) for size in (within, data))
-        few = stats.count < self.unit * (self.structure.rows_needed(d) - ROWS_TO_SPARE)
+        few = stats.count < self.unit * self._unheld() * (self.structure.rows_needed(d) - ROWS_TO_SPARE)
         return jnp.any(live & (few | (in_pool < LEAST_SPREAD) | (in_data < RESOLUTION)))
 
     def sample(self, key: Any, params: GaussianParams, labels: Any) -> Float[Array, "d n"]:

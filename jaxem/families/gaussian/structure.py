@@ -66,6 +66,11 @@ class Structure:
         return (self.orientation != self.shape) & (self.orientation != I)
 
     @property
+    def single(self) -> Any:
+        """Whether all components share one covariance: EII, EEI, EEE."""
+        return (self.volume == E) & (self.shape != V) & (self.orientation != V)
+
+    @property
     def linear(self) -> Any:
         """Whether the structure is equivariant under every linear map of the data: EEE, VEE, EVV, VVV."""
         return self.triangular
@@ -93,6 +98,7 @@ class Structure:
         count: Float[Array, " k"],
         axes: Float[Array, "k d d"] | None = None,
         ridge: Any = 0.0,
+        least: Float[Array, "d d"] | None = None,
     ) -> tuple[Float[Array, "k d"], Float[Array, "k d d"]]:
         """The covariances nearest in likelihood to the components' own: minimise Σ count (log|Σ| + trace(scatter Σ⁻¹)).
 
@@ -103,6 +109,7 @@ class Structure:
             count: Rows of each.
             axes: Orthogonal matrices, axes in rows: where to look for axes first. None if no structure at hand is oriented.
             ridge: What to add to the covariances of components that stand for themselves.
+            least: What no covariance may be below in any direction; None where there is no such floor.
         Returns:
             log δ and F with Σ⁻¹ = Fᵀ diag(δ²) F and |det F| = 1: F is orthogonal where the structure is oriented, else unit lower
             triangular.
@@ -122,6 +129,8 @@ class Structure:
         pooled = jnp.einsum("k,kij->ij", share, along)
         along = jnp.where((self.shape == E) & (self.volume == E), pooled, along)
         along = _one_shape(along, share, wanted=(self.shape == E) & (self.volume == V))
+        if least is not None:
+            along = _raised(along, least)
         whitener = inverse_factor(along + ridge)
         scale = jnp.diagonal(whitener, axis1=-2, axis2=-1)
         log_scale, frame = jnp.log(scale), whitener / scale[:, :, None]
@@ -156,6 +165,21 @@ def _one_shape(scatter: Float[Array, "k d d"], share: Float[Array, " k"], *, wan
     start = jnp.zeros_like(share), jnp.full((), jnp.inf, share.dtype), jnp.zeros((), jnp.int32)
     log_volume, _, _ = lax.while_loop(go_on, turn, start)
     return jnp.where(wanted, jnp.exp(log_volume)[:, None, None] * shape(log_volume), scatter)
+
+
+def _raised(scatter: Float[Array, "k d d"], least: Float[Array, "d d"]) -> Float[Array, "k d d"]:
+    """The covariances above a floor that are nearest in likelihood: along common axes of both, the larger of the two variances."""
+    factor = inverse_factor(least)
+    values, vectors = jnp.linalg.eigh(contract("ij,kjl,ml->kim", factor, scatter, factor))
+    lack = contract("kij,kj,klj->kil", vectors, jnp.maximum(1 - values, 0.0), vectors)
+    back = jnp.linalg.inv(factor)
+    return scatter + contract("ij,kjl,ml->kim", back, lack, back)
+
+
+def above(whitener: Float[Array, "k d d"], least: Float[Array, "d d"]) -> Float[Array, "k d d"]:
+    """Whiteners of the covariances given by whiteners, raised to a floor."""
+    factor = jnp.linalg.inv(whitener)
+    return inverse_factor(_raised(contract("kij,klj->kil", factor, factor), least))
 
 
 def structure(code: str) -> Structure:

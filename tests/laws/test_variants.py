@@ -1,0 +1,135 @@
+"""Every covariance structure under every term: plain, with row weights, under a prior, above a floor, with noise. EM's laws hold for each.
+
+One program serves all structures of a variant: their letters are numbers.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import K, normal
+from helpers import agree, pairs
+
+from jaxem import Prior, em, protocol
+from jaxem._pytree import replace
+from jaxem._status import Status
+from jaxem.accelerate import Squarem
+from jaxem.families.gaussian import STRUCTURES
+from jaxem.families.gaussian.prior import FLOORED
+from jaxem.lanes import pad_components, trim_components
+from jaxem.models.mixture import Mixture
+from jaxem.protocol import Data
+
+
+PRIORS = {"prior": Prior(shrinkage=0.05, concentration=1.5), "floor": Prior(shrinkage=0, scale=0, floor=0.4)}
+CASES = {code: normal(code, 3) for code in STRUCTURES}
+CELLS = [(code, variant) for variant in ("plain", "weights", "prior", "floor", "noise") for code in STRUCTURES]
+CELLS = [(code, variant) for code, variant in CELLS if variant != "floor" or code in FLOORED]
+
+each_cell = pytest.mark.parametrize(("code", "variant"), CELLS, ids=["-".join(cell) for cell in CELLS])
+
+
+def build(code, variant):
+    """The case, the model under the variant's terms, and the data."""
+    case = CASES[code]
+    data = Data(case.data.x, np.ones(len(case.x)) if variant == "plain" else case.weight)
+    family = replace(case.unbound, with_axes=variant != "floor").bind(data.x, data.weight, case.scale, np.float64)
+    if variant not in PRIORS:
+        return case, Mixture(family, np.float64(-6.0) if variant == "noise" else None), data
+    family, told = family.with_prior(PRIORS[variant], K, case.centre, case.scale, data.weight.sum())
+    return case, Mixture(family, concentration=np.float64(told["concentration"])), data
+
+
+def legal(model, params):
+    """The same params, with room for the noise, above the floor."""
+    log_weights = params.log_weights + (0.0 if model.noise is None else np.log(0.9))
+    return jax.tree.map(np.asarray, settle(model, replace(params, log_weights=log_weights)))
+
+
+settle = jax.jit(lambda model, params: model.from_free(model.to_free(params)))
+
+
+@jax.jit
+def towards(model, here, there):
+    """A thousandth of the way, inside the structure."""
+    free = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b, model.to_free(here), model.to_free(there))
+    return model.from_free(free)
+
+
+@jax.jit
+def step(model, params, data):
+    """One E-step and one M-step, and the objective at either end."""
+    stats, log_likelihood = model.e_step(params, data)
+    return model.m_step(params, stats), stats, log_likelihood + protocol.log_prior(model, params)
+
+
+@jax.jit
+def expected(model, params, stats, at):
+    """What an M-step maximises."""
+    return model.complete(params, stats, at) + protocol.log_prior(model, params)
+
+
+@jax.jit
+def run(model, params, data):
+    """A run by SQUAREM, with its objective after every step."""
+    method = Squarem()
+    state = method.init(model, params, data)
+    most = jnp.asarray(60, jnp.int32)
+    return em.advance(
+        lambda state: method.step(model, state, data, jnp.asarray(1e-6)), state, max_steps=most, num_ticks=most, record=60
+    )
+
+
+@each_cell
+def test_objective_never_falls_and_is_that_of_the_params(code, variant, rng):
+    case, model, data = build(code, variant)
+    state, trace = run(model, legal(model, case.start(rng)), data)
+    trace = np.asarray(trace)[~np.isnan(trace)]
+    assert state.status in (Status.CONVERGED, Status.MAX_STEPS)
+    assert len(trace) >= 5
+    assert all(after >= before - 64 * np.finfo(float).eps * (abs(before) + len(case.x)) for before, after in pairs(trace))
+    agree(state.objective, step(model, state.params, data)[2])
+
+
+@each_cell
+def test_m_step_is_the_maximum(code, variant, rng):
+    case, model, data = build(code, variant)
+    at = legal(model, case.params(rng)[1])
+    best, stats, _ = step(model, at, data)
+    top = expected(model, best, stats, at)
+    for _ in range(10):
+        other = legal(model, case.params(rng)[1])
+        assert expected(model, other, stats, at) < top
+        assert expected(model, towards(model, best, other), stats, at) <= top + 1e-9
+
+
+@each_cell
+def test_permutation_of_labels_commutes(code, variant, rng):
+    case, model, data = build(code, variant)
+    params, order = legal(model, case.params(rng)[1]), np.array([2, 0, 1])
+    after, _, objective = step(model, params, data)
+    permuted, _, same = step(model, jax.tree.map(lambda leaf: leaf[order], params), data)
+    agree((permuted, same), (jax.tree.map(lambda leaf: leaf[order], after), objective), rtol=1e-7, atol=1e-7)
+
+
+@each_cell
+def test_absent_components_stay_absent(code, variant, rng):
+    case, model, data = build(code, variant)
+    params = legal(model, case.params(rng)[1])
+    after, _, objective = step(model, params, data)
+    padded, _, same = step(model, pad_components(params, K + 2), data)
+    assert (padded.log_weights[K:] == -np.inf).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(padded.components))
+    agree((trim_components(padded, K), same), (after, objective), rtol=1e-7, atol=1e-7)
+
+
+@each_cell
+def test_a_whole_weight_is_a_repeated_row(code, variant, rng):
+    """And a row of weight 0 is not there."""
+    case, model, data = build(code, variant)
+    params, times = legal(model, case.params(rng)[1]), np.arange(len(case.x)) % 3
+    weighted = step(model, params, Data(data.x, times.astype(float)))
+    repeated = step(model, params, Data(np.repeat(data.x, times, axis=1), np.ones(times.sum())))
+    agree(weighted, repeated, rtol=1e-7, atol=1e-7)
