@@ -45,6 +45,7 @@ _ROUND = (
 )
 BLUR = 0.05  # share of every hard start that is spread evenly, so that no tiny group begins with a singular covariance
 LLOYD_STEPS = 3
+KEPT_BYTES = 2**25  # of starts that are kept, because other families will begin with them too
 WARD_ROWS = 1000  # Ward's method needs all distances: beyond this, a subsample is clustered and the rest join the nearest mean
 
 
@@ -75,6 +76,8 @@ class Starts:
     def __init__(self, x: np.ndarray, weight: np.ndarray, seed: tuple[int, ...]):
         self.x, self.weight, self.seed = np.asarray(x, float), np.asarray(weight, float), seed
         self.seen = np.flatnonzero(self.weight > 0)
+        self._kept: dict[tuple[str, int, int], np.ndarray] = {}
+        self._room = KEPT_BYTES
 
     @functools.cached_property
     def whitened(self) -> np.ndarray:
@@ -89,7 +92,17 @@ class Starts:
     def draw(self, init: str, num_components: int, restart: int) -> tuple[str, Callable[[], np.ndarray]]:
         """The kind of a start, and a function that makes its responsibilities (k, n)."""
         kind = kind_of(init, restart, len(self.x) == 1)
-        return kind, functools.partial(self._make, kind, num_components, restart)
+        return kind, functools.partial(self._made, kind, num_components, restart)
+
+    def _made(self, *which: Any) -> np.ndarray:
+        """A start, made once while there is room to keep it."""
+        if (known := self._kept.get(which)) is not None:
+            return known
+        made = self._make(*which)
+        if made.nbytes <= self._room:
+            self._room -= made.nbytes
+            self._kept[which] = made
+        return made
 
     def _make(self, kind: str, k: int, restart: int) -> np.ndarray:
         if k == 1:

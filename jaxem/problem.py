@@ -21,7 +21,7 @@ from ._pytree import replace
 from ._status import Status
 from .cell import Cell, Run
 from .filling import filled
-from .lanes import FEW, TICKS, Engine, pad_data, take, trim_components, widths
+from .lanes import FEW, TICKS, Engine, Work, pad_data, take, trim_components, widths
 from .models.mixture import Mixture, MixtureParams
 from .options import Options
 from .patterns import Patterned
@@ -65,7 +65,7 @@ class Problem:
         if report is not None and not callable(report):
             raise TypeError(f"progress must be a function of (phase, done, total, lowest_bic), got {report!r}")
         self.begun = time.perf_counter()
-        self.options = options
+        self.options, self.work = options, Work()
         self.report = None if report is None else lambda phase, done, total: report(phase, done, total, self.lowest_bic())
         self.input_columns = table.columns
         self.scaled = bool(families[0].standardise)
@@ -165,7 +165,7 @@ class Problem:
     def _engines(self, data: Data | Patterned, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
         """The programs for some rows and about so many lanes a cell."""
         padded = widths([cell.num_components for cell in self.able], len(self.able) * num_lanes * num_rows)
-        return [Engine(data, num_rows, width, tol=self.options.tol, **how) for width in padded]
+        return [Engine(data, num_rows, width, tol=self.options.tol, work=self.work, **how) for width in padded]
 
     def _num_lanes(self) -> int:
         """About how many runs a cell's search takes."""
@@ -240,7 +240,7 @@ class Problem:
     def run_from(self, start: Any) -> None:
         """One run of the only cell, from responsibilities (n, k) or from params."""
         cell, wide = self.cells[0], self.engines[0]
-        engine = Engine(wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1)
+        engine = Engine(wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1, work=self.work)
         self.engines = [engine]
         models = [cell.model]
         if hasattr(start, "weights"):

@@ -5,15 +5,11 @@ Each takes models and states (or params) with a leading lane axis, and data that
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from . import em
-from ._compiler import quick_options
+from ._compiler import quick_jit
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
 from .patterns import everywhere
@@ -21,6 +17,7 @@ from .reduce import chunked
 
 
 def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method, chunk, record):
+    """States after a few steps, packed as they came, and the objectives on the way."""
     models, states = (layout.unpack(packed) for layout, packed in zip(layouts, (models, states), strict=True))
 
     def step(model, state):
@@ -33,13 +30,11 @@ def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method
     return layouts[1].pack(states, jnp), trace
 
 
-@functools.cache
-def advance() -> Callable[..., Any]:
-    """The compiled `_advance`; from two lanes on the quick compiler's program is no slower to run."""
-    return jax.jit(_advance, static_argnames=("layouts", "method", "chunk", "record"), compiler_options=quick_options())
+advance = quick_jit("layouts", "method", "chunk", "record")(_advance)
+advance_small = quick_jit("layouts", "method", "chunk", "record", hasty=True)(_advance)  # blocks that fit into the cache
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@quick_jit("method", hasty=True)
 def begin(models, params, resp, data, *, method):
     """States (of one lane each, stacked) that begin with an M-step on responsibilities (l, k, n)."""
 
@@ -58,7 +53,7 @@ def _with_means(components, better):
     return replace(components, mean=better.mean)
 
 
-@functools.partial(jax.jit, static_argnames=("method",))
+@quick_jit("method", hasty=True)
 def begin_at(models, params, data, *, method):
     """States whose first step is an E-step at params."""
     return jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params)
@@ -81,7 +76,7 @@ class Summary:
     sizes: Float[Array, " k"]
 
 
-@functools.partial(jax.jit, static_argnames=("chunk",))
+@quick_jit("chunk")
 def summarise(models, params, data, *, chunk):
     """What a report needs of each fit, a `Summary`."""
 
@@ -100,7 +95,7 @@ def summarise(models, params, data, *, chunk):
     return jax.vmap(lane)(models, params)
 
 
-@jax.jit
+@quick_jit()
 def posterior(models, params, data):
     """Responsibilities (l, k, n)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 from collections.abc import Iterator
@@ -39,12 +40,12 @@ def matching(got: np.ndarray, wanted: np.ndarray) -> list[int]:
 @contextlib.contextmanager
 def new_programs() -> Iterator[dict[str, int]]:
     """How many programs each jitted function of the lanes has compiled within the block, by name; filled when it ends."""
-    functions = {name: value for name, value in vars(programs).items() if hasattr(value, "_cache_size")}
-    functions["advance"] = programs.advance()
-    before = {name: function._cache_size() for name, function in functions.items()}
-    counts: dict[str, int] = {}
+    functions = [value for value in vars(programs).values() if hasattr(value, "compiled")]
+    before = [function.compiled()._cache_size() for function in functions]
+    counts: dict[str, int] = collections.Counter()
     yield counts
-    counts |= {name: function._cache_size() - before[name] for name, function in functions.items()}
+    for function, size in zip(functions, before, strict=True):
+        counts[function.__name__.strip("_")] += function.compiled()._cache_size() - size
 
 
 def pairs(items: Any) -> list[tuple[Any, Any]]:
