@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,16 @@ class Tables:
     columns: str | None
     weights: str | None
 
-    def read(self) -> tuple[str, Any, Any]:
-        """The file's name, the columns to compute with, and the weights."""
+    def read(self, plainly: bool = False) -> tuple[str, Any, Any]:
+        """The file's name, the columns to compute with, and the weights; without pandas where that will do."""
+        wanted = listed(self.columns) if self.columns else None
+        if plainly and not (self.array or self.weights) and (plain := io.read_plain(self.file)):
+            name, table = plain
+            if wanted is None or set(wanted) <= set(table.columns):
+                return name, table if wanted is None else table.only(list(dict.fromkeys(wanted))), None
         name, frame = io.read_table(self.file, self.array)
         weight = io.numeric(name, frame, [self.weights])[self.weights].to_numpy() if self.weights else None
-        return name, io.numeric(name, frame, listed(self.columns) if self.columns else None, besides=self.weights), weight
+        return name, io.numeric(name, frame, wanted, besides=self.weights), weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +72,13 @@ class Output:
 
 def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
     """What `select` and `fit` share: read, search, write, report."""
-    name, frame, weight = tables.read()
+    name, frame, weight = tables.read(plainly=not (output.out or output.report))
     with io.folder(output.out), io.folder(output.report.parent if output.report else None):
         _process.keep_compiled(cache)
-        from . import _terminal, selection
+        from . import selection
 
         try:
-            with _terminal.progress(not output.quiet) as tell:
+            with _progress(not output.quiet) as tell:
                 spent, began = _process.compiling(), time.perf_counter()
                 found = selection.select(frame, weights=weight, progress=tell, **asked)
                 seconds = time.perf_counter() - began
@@ -81,14 +88,31 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
             elif said := output.write(stopped.selection, frame, weight):
                 typer.echo(f"jaxem: what was finished is kept.{said}", err=True)
             raise
-        closing = f"{len(found.runs):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{output.write(found, frame, weight)}"
+        closing = f"{len(found.lanes):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{output.write(found, frame, weight)}"
         if output.as_json:
             typer.echo(found.to_json())
-        elif output.quiet:
-            typer.echo(f"{_terminal.choice(found)} Trust: {found.best.trust}.")
         else:
-            _terminal.report(found, _terminal.heading(found, name, frame, asked["num_restarts"]), closing)
+            _say(found, name, frame, closing, output.quiet, asked["num_restarts"])
     found.best  # noqa: B018 - raises, with the reasons, where there is none
+
+
+def _progress(show: bool) -> contextlib.AbstractContextManager[Any]:
+    """A progress bar, where it is wanted and stderr is a terminal; None elsewhere, without loading what draws it."""
+    if not show or not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from ._terminal import progress
+
+    return progress()
+
+
+def _say(found: Any, name: str, frame: Any, closing: str, quiet: bool, num_restarts: int) -> None:
+    """The answer for a person: a line, or the report."""
+    from . import _terminal
+
+    if quiet:
+        typer.echo(f"{_terminal.choice(found)} Trust: {found.best.trust}.")
+    else:
+        _terminal.report(found, _terminal.heading(found, name, frame, num_restarts), closing)
 
 
 def listed(text: str) -> list[str]:

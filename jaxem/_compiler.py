@@ -21,13 +21,18 @@ def quick_options(hasty: bool = False) -> dict[str, Any] | None:
     Args:
         hasty: Whether to take a third off what is left, too: the program is then up to a fifth slower where arrays are large.
     """
+    return {name: value for name, value in _known().items() if hasty or name in _QUICK} or None
+
+
+@functools.cache
+def _known() -> dict[str, Any]:
+    """The options that there are."""
     if jax.default_backend() != "cpu":
-        return None
-    wanted = _HASTY if hasty else _QUICK
-    return wanted if _known(wanted) else {name: value for name, value in wanted.items() if _known({name: value})} or None
+        return {}
+    return _HASTY if _compiles(_HASTY) else {name: value for name, value in _HASTY.items() if _compiles({name: value})}
 
 
-def _known(options: dict[str, Any]) -> bool:
+def _compiles(options: dict[str, Any]) -> bool:
     try:
         jax.jit(lambda x: x, compiler_options=options)(np.zeros((), np.float32))
     except jax.errors.JaxRuntimeError:

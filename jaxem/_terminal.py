@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from .plot import separation
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ._plain import PlainTable
     from .result import Fit
     from .selection import Selection
 
@@ -50,7 +50,7 @@ def report(selection: Selection, heading: str, closing: str) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     width, ranking = console.width, selection.ranking()
     blocks = [_prose(heading, width)]
-    if len(selection.table) > 1:
+    if len(selection.cells) > 1:
         blocks.append(criterion_table(selection, width))
     if ranking:
         blocks.append([Text(choice(selection), "bold"), *cluster_table(ranking[0], width)])
@@ -74,7 +74,7 @@ def _points(sentences: Sequence[str], width: int) -> list[Text]:
     return [line for sentence in sentences for line in _prose(sentence, width, INDENT, 2)]
 
 
-def heading(selection: Selection, name: str, frame: pd.DataFrame, num_restarts: int) -> str:
+def heading(selection: Selection, name: str, frame: pd.DataFrame | PlainTable, num_restarts: int) -> str:
     """The data and the question in two sentences.
 
     Args:
@@ -85,16 +85,16 @@ def heading(selection: Selection, name: str, frame: pd.DataFrame, num_restarts: 
     """
     names = [str(column) for column in frame.columns]
     names = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], "…", names[-1]]
-    missing = int(frame.isna().to_numpy().sum())
+    missing = int(np.isnan(np.asarray(frame, dtype=float)).sum())
     weights = "" if selection.num_rows == len(frame) else f" Weights add up to {selection.num_rows:,g}."
-    families, ks = list(dict.fromkeys(selection.table["family"])), sorted(set(selection.table["num_components"]))
+    families, ks = _axes(selection)
     several = "families" if "poisson" in families else "structures"
     kinds = f"{len(families)} {several}" if len(families) > 1 else f"Family {families[0]}"
     run = len(ks) > 1 and ks == list(range(ks[0], ks[-1] + 1))
     seed = selection.seed[0] if len(selection.seed) == 1 else selection.seed
     span = f"{ks[0]}..{ks[-1]}" if run else ", ".join(map(str, ks))
     return (
-        f"{name}: {_many(len(frame), 'row')}, {_many(frame.shape[1], 'column')} ({', '.join(names)}), "
+        f"{name}: {_many(len(frame), 'row')}, {_many(len(frame.columns), 'column')} ({', '.join(names)}), "
         f"{_many(missing, 'cell') if missing else 'nothing'} missing.{weights} "
         f"{kinds}, K = {span}, {_many(num_restarts, 'restart')} each, seed {seed}."
     )
@@ -115,16 +115,15 @@ def choice(selection: Selection) -> str:
 
 def criterion_table(selection: Selection, width: int) -> list[Text]:
     """The criterion by family (rows) and number of components (columns), with its legend, in lines."""
-    name, table = selection.criterion, selection.table
-    best = selection.ranking()[:1]
+    name, best = selection.criterion, selection.ranking()[:1]
     chosen = (best[0].family, best[0].num_components) if best else None
-    values = table.set_index(["family", "num_components"])
-    families, components = list(dict.fromkeys(table["family"])), sorted(set(table["num_components"]))
-    marks = {key: _mark(key == chosen, row) for key, row in values.iterrows()}
+    values = {(row["family"], row["num_components"]): row for row in selection.cells}
+    families, components = _axes(selection)
+    marks = {key: _mark(key == chosen, row) for key, row in values.items()}
 
     def cell(key: Any, digits: int) -> Text:
         mark = marks[key]
-        text = "- " if mark == "-" else f"{values.loc[key, name]:.{digits}f}{mark or ' '}"
+        text = "- " if mark == "-" else f"{values[key][name]:.{digits}f}{mark or ' '}"
         return Text(text, {"*": "bold green", "~": "dim", "-": "dim"}.get(mark, ""))
 
     def columns(digits: int) -> list[list[Text]]:
@@ -136,6 +135,13 @@ def criterion_table(selection: Selection, width: int) -> list[Text]:
     lines = shorter if len(shorter) < len(lines) else lines
     used = [f"{mark} {meaning}" for mark, meaning in LEGEND.items() if mark in marks.values()]
     return [Text(f"{name.upper()}, lower is better", "bold"), *lines, *_prose("; ".join(used), width, INDENT, style="dim")]
+
+
+def _axes(selection: Selection) -> tuple[list[str], list[int]]:
+    """The families and the numbers of components that were tried."""
+    return list(dict.fromkeys(row["family"] for row in selection.cells)), sorted(
+        {row["num_components"] for row in selection.cells}
+    )
 
 
 def _mark(chosen: bool, row: Any) -> str:
@@ -222,11 +228,8 @@ def grid(columns: Sequence[Sequence[Text]], width: int, gap: int = 3) -> list[Te
 
 
 @contextlib.contextmanager
-def progress(show: bool) -> Iterator[Callable[[str, int, int, float], None] | None]:
-    """A progress bar on stderr that vanishes when the work is done; None where it is not wanted or stderr is no terminal."""
-    if not show or not sys.stderr.isatty():
-        yield None
-        return
+def progress() -> Iterator[Callable[[str, int, int, float], None]]:
+    """A progress bar on stderr that vanishes when the work is done."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     words = TextColumn("{task.description:<30}"), TextColumn("{task.fields[lowest]}")

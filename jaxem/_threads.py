@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from ._precision import precision
@@ -32,6 +31,8 @@ def together(parts: Sequence[Part], dtype: Any, alone: bool = False) -> None:
     if len(parts) == 1:
         _drive(parts[0])
         return
+
+    from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait  # slow to load, and not always needed
 
     def scoped(call: Callable[[], Any]) -> Any:
         with precision(dtype):  # a thread has a scope of its own

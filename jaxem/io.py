@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from ._plain import PlainTable
     from .selection import Selection
 
 STDIN = "-"
 GZIP = b"\x1f\x8b"
 SEPARATORS = ("\t", ";", ",", " ")  # the first that splits all lines alike; a blank stands for any run of blanks
 LINES_TO_LOOK_AT = 50
+PLAIN_TO = 5_000_000  # bytes from which pandas is faster, loading it included
 
 
 def read_table(file: str, array: str | None = None) -> tuple[str, pd.DataFrame]:
@@ -60,12 +62,34 @@ def read_table(file: str, array: str | None = None) -> tuple[str, pd.DataFrame]:
     return name, frame
 
 
+def read_plain(file: str) -> tuple[str, PlainTable] | None:
+    """The same for a plain text file, without pandas; None for any other file, and where `read_table` has something to say."""
+    if file == STDIN:  # can be read only once
+        return None
+    from . import _plain
+
+    raw = _bytes(file)
+    if len(raw) > PLAIN_TO or raw.startswith(GZIP) or formats.reader(raw) is not None or b"\0" in raw:
+        return None
+    text = _text(raw, Path(file).name)
+    separator, names, _ = _shape(text)
+    table = _plain.parse(text, separator, names)
+    return None if table is None else (Path(file).name, table)
+
+
+def _shape(text: str) -> tuple[str, list[str] | None, list[str]]:
+    """How a text is laid out: its separator, the names in its first line if that is what they are, and its first lines."""
+    lines = [line for line in text.splitlines() if line.strip()][:LINES_TO_LOOK_AT]
+    separator = next((sep for sep in SEPARATORS if _splits_alike(lines, sep)), ",")
+    first = _fields(lines[0], separator)
+    return separator, None if _all_numbers(first) else first, lines
+
+
 def _from_text(text: str, name: str) -> pd.DataFrame:
     import pandas as pd
 
-    lines = [line for line in text.splitlines() if line.strip()][:LINES_TO_LOOK_AT]
-    separator = next((sep for sep in SEPARATORS if _splits_alike(lines, sep)), ",")
-    header = not _all_numbers(_fields(lines[0], separator))
+    separator, names, lines = _shape(text)
+    header = names is not None
     try:
         frame = pd.read_csv(
             io.StringIO(text),
@@ -73,6 +97,7 @@ def _from_text(text: str, name: str) -> pd.DataFrame:
             header=0 if header else None,
             decimal="," if separator == ";" and "," in "".join(lines[1:]) else ".",
             skipinitialspace=True,
+            float_precision="round_trip",
         )
     except pd.errors.ParserError as error:
         raise ValueError(

@@ -32,7 +32,7 @@ from .quasi_newton import QuasiNewton
 TICKS = 20  # steps a block takes before the host looks at it; also the length of the first stage ...
 TICKS_LONG = 8  # ... and where a step takes as long as that look: a lane that ends early idles for half of them
 LONG = 200_000  # lanes × rows × components from which it does
-CACHE_BYTES = 2**22  # what components × chunk should fill: measured best between 2 and 4 MB on two cores
+CACHE_BYTES = 2**22  # what a chunk's densities and monomials should fill: measured best between 2 and 4 MB on two cores
 CHUNK = 4096  # the most rows in a chunk: where components are few, the monomials fill the cache
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
@@ -157,7 +157,9 @@ class Engine:
         self.large = num_rows * width > LARGE
         self.narrow = min(FEW, self.block) if self.large else self.block
         self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
-        rows = CACHE_BYTES // (self.block * width * self.dtype.itemsize)
+        columns = len(self.rows.x)
+        numbers = self.block * width + columns * (columns + 3) // 2  # of a row: densities, and products of columns
+        rows = CACHE_BYTES // (numbers * self.dtype.itemsize)
         self.chunk = min(self.rows.x.shape[1], CHUNK, max(64, rows // 64 * 64))
         self.small = jax.default_backend() == "cpu" and self.block * num_rows * width <= SMALL
         self.crew = cores() if self.small else 1
@@ -208,6 +210,13 @@ class Engine:
             states = programs.begin_at(stack(some), padded, self.rows, method=self.method if method is None else method)
             parts.append(take(jax.device_get(states), slice(min(self.block, len(models) - first))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def begin_after(self, model: Any, params: MixtureParams) -> Any:
+        """The state, stacked, that begins with an M-step on what an E-step at given params (k, ...) says."""
+        padded = stack(self._fill([pad_components(params, self.width)]))
+        models = stack(self._fill([model]))
+        states = programs.begin_after(models, padded, self.data, method=self.method, chunk=self.chunk)
+        return take(_fetch(states), slice(1))
 
     def finish(
         self,

@@ -242,14 +242,13 @@ class Problem:
         cell, wide = self.cells[0], self.engines[0]
         engine = Engine(wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1, work=self.work)
         self.engines = [engine]
-        models = [cell.model]
         if hasattr(start, "weights"):
-            resp = engine.posterior(models, [self._adopt(start, cell)])[0]  # never reported itself: it may break the structure
+            states = engine.begin_after(cell.model, self._adopt(start, cell))
         else:
             resp = _responsibilities(start, self.table.num_rows, cell.num_components, rest=self.options.noise)
-        if self.table.label is not None:
-            resp = starts.obey(resp, self.table.label)
-        states = engine.begin(models, [lambda: resp])
+            if self.table.label is not None:
+                resp = starts.obey(resp, self.table.label)
+            states = engine.begin([cell.model], [lambda: resp])
         states = dataclasses.replace(states, num_plain=np.full_like(states.num_plain, PLAIN_STEPS_FROM_START))
         run = Run(cell, "start", GIVEN, 0, 0)
         Batch(engine, [run], states, self.total).finish([run], self.options.max_steps, None)
@@ -290,7 +289,7 @@ class Problem:
         doubtful = []
         for cell, best, summary in self._summaries(engine, found):
             cell.summary = summary
-            rounding = float(em.resolution(summary.log_likelihood, jax.numpy.asarray(self.total)))
+            rounding = float(em.resolution(summary.log_likelihood, np.asarray(self.total)))
             if not abs(summary.log_likelihood - best.log_likelihood) <= max(self.options.tol / 10, ROUNDING * rounding):
                 doubtful.append((cell, best))
         if not doubtful:
@@ -323,6 +322,10 @@ class Problem:
             for cell in self.able
             if cell.number not in known
         }
+        if self.table.complete:
+            told = {number: getattr(model.family, "alone", lambda _: None)(self.total) for number, model in models.items()}
+            known |= {number: value for number, value in told.items() if value is not None}
+            models = {number: model for number, model in models.items() if number not in known}
         if models:
             engine, some = self.engines[0].without_labels(), list(models.values())
             if self.sample is None:

@@ -59,6 +59,17 @@ def begin_at(models, params, data, *, method):
     return jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params)
 
 
+@quick_jit("method", "chunk")
+def begin_after(models, params, data, *, method, chunk):
+    """States that begin with an M-step on what an E-step at params says; these need not obey the model, and are never reported."""
+
+    def lane(model, params):
+        stats, _ = chunked(model.e_step, chunk)(params, data)
+        return method.from_stats(model, params, stats)
+
+    return jax.vmap(lane)(models, params)
+
+
 @pytree
 class Summary:
     """Sums over the rows at one fit.
@@ -83,11 +94,13 @@ def summarise(models, params, data, *, chunk):
     def lane(model, params):
         def sums(params, rows):
             joint = model.log_classes(params, rows)
-            log_prob = jax.scipy.special.logsumexp(joint, axis=0)
+            top = jnp.max(joint, axis=0)
+            density = jnp.exp(joint - top)
+            total = jnp.sum(density, axis=0)
+            log_prob = top + jnp.log(total)
             own = jnp.argmax(joint, axis=0) == jnp.arange(joint.shape[0])[:, None]
-            assigned = jnp.max(joint, axis=0) - log_prob
-            entropy = -jnp.sum(jnp.where(joint > -jnp.inf, jnp.exp(joint - log_prob) * (joint - log_prob), 0.0), axis=0)
-            totals = [jnp.sum(rows.weight * each) for each in (log_prob, assigned, entropy)]
+            entropy = jnp.log(total) - jnp.sum(jnp.where(density > 0, density * (joint - top), 0.0), axis=0) / total
+            totals = [jnp.sum(rows.weight * each) for each in (log_prob, top - log_prob, entropy)]
             return Summary(totals[0], totals[1], totals[2], jnp.sum(own * rows.weight, axis=1))
 
         return chunked(sums, chunk)(params, data)

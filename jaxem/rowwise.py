@@ -10,13 +10,16 @@ import numpy as np
 
 from . import tabular
 from ._precision import precision
-from .lanes import pad_data
+from .lanes import pad_data, take
 from .patterns import Patterned, as_seen, everywhere, in_order
 from .protocol import Data
 
 
 if TYPE_CHECKING:
     from .result import Fit
+
+ROWS_AT_ONCE = 2**14  # densities of more rows are computed in parts of at most so many
+COMPONENTS = 4  # programs are compiled for multiples of it, so that fits of similar size share one
 
 
 def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str, ...]) -> np.ndarray:
@@ -25,8 +28,14 @@ def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str,
     Raises:
         ValueError: if cells are missing and the family takes complete rows only.
     """
+    k = len(jax.tree.leaves(components)[0])
+    several = take(components, np.arange(-(-k // COMPONENTS) * COMPONENTS) % k)
+    out = np.empty((k, len(rows)))
     with precision(np.float64):
-        return np.asarray(_log_prob(family, components, _on_device(rows, family, columns)))[:, : len(rows)]
+        for part in np.array_split(np.arange(len(rows)), -(-len(rows) // ROWS_AT_ONCE)):
+            data = _on_device(rows[part[0] : part[-1] + 1], family, columns)
+            out[:, part[0] : part[-1] + 1] = np.asarray(_log_prob(family, several, data))[:k, : len(part)]
+    return out
 
 
 def impute(fit: Fit, x: Any, num_draws: int | None, seed: Any) -> np.ndarray:

@@ -117,15 +117,16 @@ class TestTable:
         table.loc[0, ["log_likelihood", "bic"]] = np.nan
         table["spurious"] = table.index == 1
         table["trust"] = ["low" if row == 3 else "high" for row in table.index]
-        lines = [line.plain for line in _terminal.criterion_table(dataclasses.replace(selection, table=table), 80)]
+        cells = tuple(table.to_dict(orient="records"))
+        lines = [line.plain for line in _terminal.criterion_table(dataclasses.replace(selection, cells=cells), 80)]
         first = table["bic"].map("{:.1f}".format)
         assert lines[2].split() == ["EEE", "-", f"{first[1]}~", f"{first[2]}*", f"{first[3]}?"]
         legend = " ".join(lines[4:])
         assert all(meaning in legend for meaning in ("* chosen", "? of low trust", "~ next to singular", "- no fit"))
 
     def test_nine_numbers_of_components_fit_into_80_columns(self, selection):
-        nine = pd.concat([selection.table.iloc[:1].assign(num_components=k, bic=1234.5) for k in range(1, 10)])
-        lines = _terminal.criterion_table(dataclasses.replace(selection, table=nine, fits={}), 80)
+        nine = tuple(selection.cells[0] | {"num_components": k, "bic": 1234.5} for k in range(1, 10))
+        lines = _terminal.criterion_table(dataclasses.replace(selection, cells=nine, fits={}), 80)
         assert len([line for line in lines if line.plain.strip().startswith("EEE")]) == 1
         assert max(line.cell_len for line in lines) <= 80
 
@@ -166,14 +167,14 @@ class TestTable:
 
 class TestProgress:
     def test_only_on_a_terminal_and_only_if_wanted(self, monkeypatch):
-        with _terminal.progress(True) as tell:
+        with _answer._progress(True) as tell:
             assert tell is None
         screen = io.StringIO()
         screen.isatty = lambda: True
         monkeypatch.setattr(sys, "stderr", screen)
-        with _terminal.progress(False) as tell:
+        with _answer._progress(False) as tell:
             assert tell is None
-        with _terminal.progress(True) as tell:
+        with _answer._progress(True) as tell:
             tell("starts", 3, 20, float("nan"))
             tell("moves, round 1", 0, 7, 2314.296)
         assert "moves, round 1" in screen.getvalue()

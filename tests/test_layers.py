@@ -31,7 +31,7 @@ LAYERS = {
     ],
     4: ["selection"],
     5: ["datasets", "plot", "report", "bayes", "sklearn"],
-    6: ["cli __main__ _answer _bayesian _terminal _process io _formats"],
+    6: ["cli __main__ _answer _bayesian _terminal _process io _formats _plain"],
 }
 ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}
 LIGHT = {"jax", "numpy", "jaxtyping"}

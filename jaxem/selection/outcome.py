@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,8 @@ class Selection:
 
     Attributes:
         fits: Every `Fit` by (family, num_components); cells without one are missing here and explained in `table`.
-        table: A data frame with one row a (family, num_components).
-        runs: A data frame with one row a run, failed ones included.
+        cells: The rows of `table`, one a (family, num_components).
+        lanes: The rows of `runs`, one a run, failed ones included.
         criterion: What was minimised: one of `jaxem.criteria.NAMES`.
         warnings: Sentences about the data and the fits.
         trust_report: Sentences: how far to trust the choice.
@@ -38,11 +39,12 @@ class Selection:
         columns: Names of the columns used.
         seed: Words of the seed.
         settings: How it was searched: keywords of `select`, by name, and whether there were weights.
+        work: Steps × rows × components that were "useful", and that were "done" with all padding.
     """
 
     fits: dict[tuple[str, int], Fit]
-    table: pd.DataFrame
-    runs: pd.DataFrame
+    cells: tuple[dict[str, Any], ...]
+    lanes: tuple[dict[str, Any], ...]
     criterion: str
     warnings: tuple[str, ...]
     trust_report: tuple[str, ...]
@@ -51,6 +53,21 @@ class Selection:
     columns: tuple[str, ...]
     seed: tuple[int, ...]
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    work: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def table(self) -> pd.DataFrame:
+        """A data frame with one row a (family, num_components)."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cells)
+
+    @functools.cached_property
+    def runs(self) -> pd.DataFrame:
+        """A data frame with one row a run, failed ones included."""
+        import pandas as pd
+
+        return pd.DataFrame(self.lanes)
 
     @property
     def best(self) -> Fit:
@@ -75,7 +92,7 @@ class Selection:
         if not ranking:
             if self.ranking("bic"):
                 raise RuntimeError(f"{criterion} is not known for any fit: `slope` needs six sizes of models or more")
-            reasons = "; ".join(sorted(set(self.table["status"])))
+            reasons = "; ".join(sorted({row["status"] for row in self.cells}))
             raise RuntimeError(f"no fit can be chosen ({reasons}); allow fewer components or shared covariances")
         return ranking[0]
 
@@ -94,10 +111,8 @@ class Selection:
         """
         if key in self.fits:
             return self.fits[key]
-        rows = self.table[(self.table["family"] == key[0]) & (self.table["num_components"] == key[1])]
-        why = (
-            f"it has no fit: {rows['status'].iloc[0]}" if len(rows) else f"there are {sorted({name for name, _ in self.fits})}"
-        )
+        rows = [row for row in self.cells if (row["family"], row["num_components"]) == key]
+        why = f"it has no fit: {rows[0]['status']}" if rows else f"there are {sorted({name for name, _ in self.fits})}"
         raise KeyError(f"no fit for {key!r}; {why}")
 
     def __repr__(self) -> str:
@@ -195,13 +210,14 @@ class Selection:
         return {
             "best": _describe(ranking[0]) if ranking else None,
             "criterion": self.criterion,
-            "table": [_plain(row) for row in self.table.to_dict(orient="records")],
+            "table": [_plain(row) for row in self.cells],
             "trust_report": list(self.trust_report),
             "doubts": self.doubts,
             "warnings": list(self.warnings),
             "data": {"num_rows": self.num_rows, "columns": list(self.columns)},
             "seed": self.seed[0] if len(self.seed) == 1 else list(self.seed),
             "settings": self.settings,
+            "work": self.work,
             "version": __version__,
         }
 

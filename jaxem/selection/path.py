@@ -148,8 +148,6 @@ def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
 def _selection(
     cells: list[tuple[Any, Fit | None]], problems: list[Problem], table: tabular.Table, criterion: str, options: Options
 ) -> Selection:
-    import pandas as pd
-
     fits = calibrate({(cell.family.name, cell.num_components): fit for cell, fit in cells if fit is not None})
     rows = [_table_row(cell, fits.get((cell.family.name, cell.num_components)), problems) for cell, _ in cells]
     for name, criterion_of in (("schwarz_weight", "bic"), ("akaike_weight", "aic")):
@@ -177,8 +175,8 @@ def _selection(
     ]
     selection = Selection(
         fits=fits,
-        table=pd.DataFrame(rows),
-        runs=pd.DataFrame(runs),
+        cells=tuple(rows),
+        lanes=tuple(runs),
         criterion=criterion,
         warnings=(),
         trust_report=(),
@@ -187,6 +185,7 @@ def _selection(
         columns=problems[0].table.columns,
         seed=options.seed,
         settings=_settings(options, problems[0]),
+        work={name: sum(getattr(problem.work, name) for problem in problems) for name in ("useful", "done")},
     )
     if selection.ranking():
         selection = dataclasses.replace(selection, doubts=doubt.facts(selection, table.x, table.weight))

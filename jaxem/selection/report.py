@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from typing import TYPE_CHECKING, Any
 
 from .. import trust as levels
@@ -65,16 +66,16 @@ def _elsewhere(criterion: str, ranking: list[Fit]) -> list[str]:
 
 
 def _failures(selection: Selection) -> list[str]:
-    runs = selection.runs
-    if not len(runs):
+    runs, failing = selection.lanes, {status.name.lower() for status in Status if status.failed}
+    if not runs:
         return []
-    failed = runs[runs["status"].isin([status.name.lower() for status in Status if status.failed])]
-    if not len(failed):
+    failed = [run for run in runs if run["status"] in failing]
+    if not failed:
         return [f"None of the {len(runs):,} runs failed."]
-    kinds = failed["status"].value_counts()
-    what = ", ".join(f"{count:,} {name}" for name, count in kinds.items())
-    cells = failed.groupby(["family", "num_components"]).size().sort_values(ascending=False)
-    where = ", ".join(f"{family} K = {k}" for family, k in cells.index[:3]) + (", …" if len(cells) > 3 else "")
+    kinds = collections.Counter(run["status"] for run in failed).most_common()
+    what = ", ".join(f"{count:,} {name}" for name, count in kinds)
+    cells = collections.Counter((run["family"], run["num_components"]) for run in failed).most_common()
+    where = ", ".join(f"{family} K = {k}" for (family, k), _ in cells[:3]) + (", …" if len(cells) > 3 else "")
     return [f"Of {len(runs):,} runs, {what} (most in {where}); {'it was' if len(failed) == 1 else 'they were'} set aside."]
 
 

@@ -7,8 +7,8 @@ among the orthogonal matrices. Two ways to the log-densities:
 
 - *moments* (float64): with Φ(x) = (1, x, vech xxᵀ) they are one matrix product θ Φ(x), and the statistics are R Φ(x)ᵀ. Safe while the
   smallest standard deviation of a component is above 1e-4 of the data's (error 2e-8 nats a row there).
-- *residuals* (float32, and float64 below that): x − mean first, moments about the current mean. Slower, and right for data at 1e4
-  with unit spread in float32, where E[x²] − mean² is not.
+- *residuals* (float32, and float64 below that): the mean taken off before anything is squared, moments about the current mean.
+  Slower, and right for data at 1e4 with unit spread in float32, where E[x²] − mean² is not.
 """
 
 from __future__ import annotations
@@ -214,6 +214,18 @@ class Gaussian:
         """Whether covariances need rows: 0 under a prior that keeps them from degenerating, else 1."""
         return 1 if self.prior is None else 1 - self.prior.holds
 
+    def alone(self, total: float) -> float | None:
+        """The log-likelihood of a single component, as far as the data's covariance tells it; `total` is the weight of the rows."""
+        if self.residuals or self.prior is not None or np.any(self.ridge):
+            return None
+        spread = np.asarray(self.spread, float) * np.outer(self.scale, self.scale)
+        if not self.structure.triangular and not self.structure.oriented:
+            spread = np.diag(np.diag(spread))
+        if self.structure.spherical:
+            spread = np.trace(spread) / len(spread) * np.eye(len(spread))
+        volume = np.linalg.slogdet(spread)[1] - 2 * np.log(self.scale).sum()
+        return -0.5 * total * float(volume + len(spread) * (LOG_2PI + 1))
+
     def distance(self, a: GaussianParams, b: GaussianParams) -> np.ndarray:
         """How far component i of `a` is from component j of `b`, shape (k, k): means in standard deviations of `a`, log-sds."""
         means = np.abs(np.einsum("kij,klj->kli", a.whitener, b.mean[None] - a.mean[:, None])).max(-1)
@@ -272,7 +284,7 @@ class Gaussian:
     def log_prob(self, params: GaussianParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """Log-density of every row under every component."""
         if self.residuals:
-            white = contract("kij,kjn->kin", params.whitener, x - params.mean[:, :, None])
+            white = _whitened(params, x)
             return self._log_normaliser(params)[:, None] - 0.5 * jnp.sum(white**2, axis=1)
         used = self.used(x.shape[0])
         return contract("kf,fn->kn", self._natural(params)[:, used], monomials(x, used))
@@ -419,6 +431,19 @@ def _triangular(whitener: np.ndarray) -> np.ndarray:
 def _narrowest(whitener: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """The smallest variance of components in units of the covariance that `factor` is the Cholesky factor of."""
     return np.linalg.svd(whitener @ factor, compute_uv=False)[..., 0] ** -2.0
+
+
+def _whitened(params: GaussianParams, x: Float[Array, "d n"]) -> Float[Array, "k d n"]:
+    """Rows in units of each component.
+
+    In float64 W x − W m, one matrix product for all components: what it loses against W (x − m) is of the order of what m itself has
+    lost by having 16 digits. In float32 that is too much.
+    """
+    if x.dtype != np.float64:
+        return contract("kij,kjn->kin", params.whitener, x - params.mean[:, :, None])
+    k, d = params.mean.shape
+    flat = contract("rj,jn->rn", params.whitener.reshape(k * d, d), x).reshape(k, d, -1)
+    return flat - contract("kij,kj->ki", params.whitener, params.mean)[:, :, None]
 
 
 def _scatter(stats: GaussianStats) -> tuple[Float[Array, "k d"], Float[Array, "k d d"]]:
