@@ -2,7 +2,8 @@
 
 `numpyro.infer.MCMC` traces and compiles anew in every call; here data, prior and starts are arguments of one program, which serves any
 data of the same shape. Each chain moves in coordinates in which the Laplace approximation of the peak it begins at is a standard
-normal, so that neither the units of the data nor correlated params cost it leapfrog steps.
+normal, so that neither the units of the data nor correlated params cost it leapfrog steps; with few of them, a dense mass matrix is
+learned on top.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .laplace import Peak, Space
 
 TARGET = 0.8  # mean acceptance probability that the step size is adapted to
 DEPTH = 8  # trees of at most 2⁸ − 1 leapfrog steps
+DENSE = 32  # coordinates up to which warm-up can learn a dense mass matrix: chains that leave their peak for another need it
 
 
 @pytree
@@ -56,7 +58,8 @@ def chains(keys: Any, space: Space, peaks: Peak, noise: Float[Array, "c p"], num
         def potential(z):
             return -space.log_density(peak.point + peak.factor @ z)
 
-        kernel = NUTS(potential_fn=potential, target_accept_prob=TARGET, max_tree_depth=DEPTH)
+        dense = start.shape[0] <= DENSE
+        kernel = NUTS(potential_fn=potential, target_accept_prob=TARGET, max_tree_depth=DEPTH, dense_mass=dense)
         state = kernel.init(key, num_warmup, start, (), {})
 
         def step(state, _):
