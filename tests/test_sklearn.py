@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import multivariate_normal
 from sklearn import mixture
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -23,6 +24,7 @@ from jaxem.sklearn import GaussianMixture, MixtureSelector
 
 
 TYPES = ("full", "tied", "diag", "spherical")
+SHAPES = {"full": (2, 2, 2), "tied": (2, 2, 2), "diag": (2, 2), "spherical": (2,)}  # of two components in two columns
 NAMES = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
 
@@ -32,6 +34,15 @@ def scaled():
     rng = np.random.default_rng(1)
     centres = np.array([[0.0, 0.0], [3.0, 1.0], [1.0, 4.0]])[rng.integers(3, size=272)]
     return (centres + rng.normal(size=(272, 2))) * [0.2, 30] + [1.0, 50.0]
+
+
+@pytest.fixture(scope="module")
+def holes(faithful):
+    """Old Faithful with a seventh of its cells gone; no row is without any."""
+    x = faithful.to_numpy(copy=True)
+    gone = np.random.default_rng(0).random(x.shape) < 1 / 7
+    x[gone & ~gone.all(1, keepdims=True)] = np.nan
+    return x
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +207,40 @@ class TestGaussianMixture:
             GaussianMixture(0).fit(x)
         with pytest.raises(ValueError, match="Expected n_samples >= n_components"):
             GaussianMixture(9).fit(x[:4])
+
+
+class TestMissingCells:
+    @pytest.mark.parametrize(("kind", "code"), list(zip(TYPES, ("VVV", "EEE", "VVI", "VII"), strict=True)))
+    def test_the_likelihood_is_that_of_the_cells_that_are_there(self, holes, kind, code):
+        """EM from this optimum, by the core's own program and its own check, stays where it is."""
+        ours = GaussianMixture(2, covariance_type=kind, tol=1e-10, max_iter=500, random_state=0).fit(holes)
+        log_prob = ours.score_samples(holes)
+        assert ours.lower_bound_ == pytest.approx(log_prob.mean(), abs=1e-8)
+        assert ours.lower_bounds_ == sorted(ours.lower_bounds_)
+        seen = ~np.isnan(holes)
+        covariances = [np.eye(2) * c if np.ndim(c) < 2 else c for c in np.broadcast_to(ours.covariances_, SHAPES[kind])]
+        for row in (0, *np.flatnonzero(~seen.all(1))[:4]):
+            here = seen[row]
+            joint = [
+                weight * multivariate_normal(mean[here], covariance[np.ix_(here, here)]).pdf(holes[row, here])
+                for weight, mean, covariance in zip(ours.weights_, ours.means_, covariances, strict=True)
+            ]
+            assert log_prob[row] == pytest.approx(np.log(sum(joint)), rel=1e-9)
+            np.testing.assert_allclose(ours.predict_proba(holes[row : row + 1])[0], np.array(joint) / sum(joint), atol=1e-9)
+        assert jaxem.fit(holes, code, 2, num_restarts=4, moves=False).log_likelihood == pytest.approx(log_prob.sum(), abs=2e-3)
+
+    def test_nothing_changes_where_none_is_missing(self, x):
+        fitted = GaussianMixture(2, random_state=0).fit(x)
+        np.testing.assert_array_equal(fitted.predict(x), mixture.GaussianMixture(2, random_state=0).fit_predict(x))
+
+    def test_a_column_without_values_is_refused(self, x):
+        with pytest.raises(ValueError, match="every value of column 1 of X is missing"):
+            GaussianMixture(2).fit(np.column_stack([x[:, 0], np.full(len(x), np.nan)]))
+
+    def test_the_selector_takes_them(self, holes):
+        chosen = MixtureSelector("EEE", range(1, 3), n_init=2, moves=False, random_state=0).fit(holes)
+        assert chosen.labels_.shape == chosen.predict(holes).shape == (len(holes),)
+        np.testing.assert_allclose(chosen.predict_proba(holes).sum(1), 1)
 
 
 class TestMixtureSelector:

@@ -11,19 +11,22 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .._status import Status
+from ..families.gaussian import GaussianParams, gaussian
+from ..rowwise import log_prob
 from ._course import Course
-from ._runs import Outcome, Params, Runs
+from ._runs import Outcome, Params, Runs, completed, whiteners
 
 
 class GaussianMixture(mixture.GaussianMixture):
     """A mixture of Gaussians by EM, in the place of `sklearn.mixture.GaussianMixture`.
 
     The same constructor, attributes, methods, warnings and errors, and the same numbers for the same `random_state`, to rounding:
-    starts are drawn and EM is stopped as scikit-learn does it. Three things differ. All `n_init` runs are lanes of one compiled
-    program; `fit` takes `sample_weight`; and a run that degenerates is set aside, so that `fit` fails only if all of them do.
+    starts are drawn and EM is stopped as scikit-learn does it. Four things differ. All `n_init` runs are lanes of one compiled
+    program; `fit` takes `sample_weight`; NaN is a missing cell, and the likelihood that of the cells that are there; and a run that
+    degenerates is set aside, so that `fit` fails only if all of them do.
     EM is computed in float64 whatever the data are, and the attributes have the dtype of the data. With `verbose`, runs side by
     side take turns to print, each under its number.
 
@@ -73,13 +76,13 @@ class GaussianMixture(mixture.GaussianMixture):
         """Estimate the parameters by EM.
 
         Args:
-            X: Rows, shape (n_samples, n_features).
+            X: Rows, shape (n_samples, n_features), NaN where a cell is missing.
             y: Not used.
             sample_weight: Row weights, shape (n_samples,), not negative; an integer weight is a repeated row.
         Returns:
             self.
         Raises:
-            ValueError: for bad values; or if every run ends with a singular covariance.
+            ValueError: for bad values; if a column is missing altogether; or if every run ends with a singular covariance.
         """
         self.fit_predict(X, y, sample_weight)
         return self
@@ -95,18 +98,20 @@ class GaussianMixture(mixture.GaussianMixture):
             Component numbers, shape (n_samples,).
         """
         self._validate_params()
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, ensure_all_finite="allow-nan")
         if len(X) < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
             )
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self._check_parameters(X, xp=np)
+        every = np.ones(len(X)) if weight is None else weight
+        whole = completed(X, every)
 
         going_on = self.warm_start and hasattr(self, "converged_")
         before = self.lower_bound_ if going_on else -np.inf
-        starts = [self._get_parameters()] if going_on else self._starts(X, weight)
-        outcomes = self._run(X, np.ones(len(X)) if weight is None else weight, starts, before)
+        starts = [self._get_parameters()] if going_on else self._starts(whole, weight)
+        outcomes = self._run(X, whole, every, starts, before)
         self._adopt(outcomes, X.dtype)
         return self._estimate_weighted_log_prob(X).argmax(axis=1)
 
@@ -159,12 +164,12 @@ class GaussianMixture(mixture.GaussianMixture):
             self.covariances_ = scatter / count.sum() + self.reg_covar * np.eye(X.shape[1], dtype=X.dtype)
             self.precisions_cholesky_ = _compute_precision_cholesky(self.covariances_, "tied")
 
-    def _run(self, X: np.ndarray, weight: np.ndarray, starts: list[Params], before: float) -> list[Outcome]:
+    def _run(self, X: np.ndarray, whole: np.ndarray, weight: np.ndarray, starts: list[Params], before: float) -> list[Outcome]:
         """EM from every start."""
         if self.max_iter == 0:
             return [Outcome(start, [], Status.MAX_STEPS) for start in starts]
         course = Course(self.verbose, self.verbose_interval, len(starts) > 1) if self.verbose else None
-        runs = Runs(X, weight, self.covariance_type, self.reg_covar, self.tol, self.max_iter, course)
+        runs = Runs(X, whole, weight, self.covariance_type, self.reg_covar, self.tol, self.max_iter, course)
         return runs.from_starts(starts, before)
 
     def _adopt(self, outcomes: list[Outcome], dtype: Any) -> None:
@@ -186,7 +191,34 @@ class GaussianMixture(mixture.GaussianMixture):
                 stacklevel=4,
             )
 
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable component of each row, shape (n_samples,); missing cells are left out of account."""
+        return self._estimate_weighted_log_prob(self._rows(X)).argmax(axis=1)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each component given the cells of the row that are there, shape (n_samples, n_components)."""
+        return np.exp(self._estimate_log_prob_resp(self._rows(X), xp=np)[1])
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-density of the cells of each row that are there, in nats, shape (n_samples,)."""
+        return np.logaddexp.reduce(self._estimate_weighted_log_prob(self._rows(X)), axis=1)
+
+    def _rows(self, X: Any) -> np.ndarray:
+        """Rows to look at with the fit, checked."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+
+    def _estimate_log_prob(self, X: np.ndarray, xp: Any = None) -> np.ndarray:
+        """log p(row | component), shape (n_samples, n_components)."""
+        if not np.isnan(X).any():
+            return super()._estimate_log_prob(X, xp=xp)
+        k, d = self.means_.shape
+        names = tuple(map(str, range(d)))
+        components = GaussianParams(self.means_, whiteners(self.precisions_cholesky_, self.covariance_type, k, d))
+        return log_prob(gaussian("VVV").with_residuals(), components, X, names).T
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.array_api_support = False  # tensors would have to leave their device
         return tags

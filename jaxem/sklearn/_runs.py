@@ -15,6 +15,7 @@ from .._precision import precision
 from .._pytree import replace
 from .._status import Status
 from ..families.gaussian import GaussianParams
+from ..filling import filled
 from ..lanes import BLOCK, BLOCK_ELSEWHERE, Engine, pad_data, take
 from ..models.mixture import Mixture, MixtureParams
 from ._average_gain import AverageGain
@@ -62,7 +63,8 @@ class Runs:
     """Makes runs on one table, which is centred and scaled column by column for them.
 
     Args:
-        x: Rows, shape (n, d).
+        x: Rows, shape (n, d), NaN where a cell is missing.
+        whole: The same rows with guesses in the place of missing cells, from `completed`.
         weight: Row weights, shape (n,).
         covariance_type: "full", "tied", "diag" or "spherical".
         reg_covar: Added to the variances, in squared units of the data.
@@ -74,6 +76,7 @@ class Runs:
     def __init__(
         self,
         x: np.ndarray,
+        whole: np.ndarray,
         weight: np.ndarray,
         covariance_type: str,
         reg_covar: float,
@@ -81,12 +84,11 @@ class Runs:
         max_iter: int,
         course: Course | None = None,
     ):
-        x = np.asarray(x, np.float64)
-        self.centre = weight @ x / weight.sum()
-        deviation = np.sqrt(weight @ (x - self.centre) ** 2 / weight.sum())
-        self.deviation = np.where(deviation > 0, deviation, 1.0)
-        self.rows, self.weight = ((x - self.centre) / self.deviation).T, weight
-        self.offset = -float(np.log(self.deviation).sum())  # of a row's log-density, from internal units to the data's
+        x, self.weight = np.asarray(x, np.float64), weight
+        self.centre, self.deviation = _moments(x, weight)
+        self.rows, self.whole = (((rows - self.centre) / self.deviation).T for rows in (x, whole))
+        there = weight @ ~np.isnan(x) / weight.sum()
+        self.offset = -float(there @ np.log(self.deviation))  # of a row's mean log-density, from internal units to the data's
         self.covariance_type, self.reg_covar, self.tol, self.max_iter = covariance_type, reg_covar, tol, max_iter
         self.course = course
 
@@ -100,9 +102,10 @@ class Runs:
         family = replace(families.resolve(self.covariance_type, 2)[0], ridge=self.reg_covar)
         points = [self._inward(*start) for start in starts]
         with precision(np.float64):
-            model = Mixture(family.bind(self.rows, self.weight, np.diag(self.deviation), np.float64))
+            model = Mixture(family.bind(self.whole, self.weight, np.diag(self.deviation), np.float64))
             block = min(len(starts), BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE))
-            data, k = pad_data(self.rows, self.weight, np.float64), len(starts[0][0])
+            guesses = self.whole if np.isnan(self.rows).any() else None
+            data, k = pad_data(self.rows, self.weight, np.float64, filled=guesses), len(starts[0][0])
             engine = Engine(data, self.rows.shape[1], k, tol=self.tol, method=AverageGain(), block=block)
             if self.course is not None:
                 engine.ticks = np.minimum(engine.ticks, self.course.interval)
@@ -136,13 +139,9 @@ class Runs:
 
     def _inward(self, weights: Any, means: Any, _: Any, cholesky: Any) -> MixtureParams:
         """scikit-learn's parameters in internal units; a weight of 0 becomes an absent component."""
-        weights, means, cholesky = (np.asarray(array, np.float64) for array in (weights, means, cholesky))
-        k, d = means.shape
-        if self.covariance_type in ("full", "tied"):
-            upper = np.broadcast_to(cholesky, (k, d, d))
-        else:
-            upper = np.eye(d) * np.broadcast_to(cholesky.reshape(k, -1), (k, d))[:, :, None]
-        components = GaussianParams((means - self.centre) / self.deviation, upper.mT * self.deviation)
+        weights, means = (np.asarray(array, np.float64) for array in (weights, means))
+        whitener = whiteners(cholesky, self.covariance_type, *means.shape)
+        components = GaussianParams((means - self.centre) / self.deviation, whitener * self.deviation)
         with np.errstate(divide="ignore"):
             return MixtureParams(np.log(weights), components)
 
@@ -162,6 +161,37 @@ class Runs:
         if self.covariance_type == "spherical":
             covariances, upper = covariances[:, 0], upper[:, 0]
         return weights / weights.sum(), means, covariances, upper
+
+
+def whiteners(cholesky: np.ndarray, covariance_type: str, k: int, d: int) -> np.ndarray:
+    """scikit-learn's `precisions_cholesky_` as whiteners, shape (k, d, d)."""
+    cholesky = np.asarray(cholesky, np.float64)
+    if covariance_type in ("full", "tied"):
+        return np.broadcast_to(cholesky, (k, d, d)).mT
+    return np.eye(d) * np.broadcast_to(cholesky.reshape(k, -1), (k, d))[:, :, None]
+
+
+def completed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Rows (n, d) with guesses in the place of missing cells, for starts to look at; the rows themselves where none is missing.
+
+    Raises:
+        ValueError: if a column has no value at all.
+    """
+    gone = np.isnan(x)
+    if not gone.any():
+        return x
+    if gone.all(axis=0).any():
+        raise ValueError(f"every value of column {np.flatnonzero(gone.all(axis=0))[0]} of X is missing: leave that column out")
+    centre, deviation = _moments(np.asarray(x, np.float64), weight)
+    return (filled(((x - centre) / deviation).T, weight).T * deviation + centre).astype(x.dtype)
+
+
+def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column over the cells that are there; 1 for a column that does not vary."""
+    total = np.maximum(weight @ ~np.isnan(x), np.finfo(float).tiny)
+    centre = weight @ np.nan_to_num(x) / total
+    deviation = np.sqrt(weight @ np.nan_to_num(x - centre) ** 2 / total)
+    return centre, np.where(deviation > 0, deviation, 1.0)
 
 
 def _narrow(params: MixtureParams) -> bool:

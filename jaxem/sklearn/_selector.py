@@ -84,7 +84,7 @@ class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         """Fit every family with every number of components, and choose.
 
         Args:
-            X: Rows, shape (n_samples, n_features).
+            X: Rows, shape (n_samples, n_features), NaN where a cell is missing.
             y: Not used.
             sample_weight: Row weights, shape (n_samples,), not negative; an integer weight is a repeated row.
         Returns:
@@ -93,7 +93,7 @@ class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
             ValueError: for bad values.
             RuntimeError: if no fit can be chosen, with the reasons.
         """
-        X = np.asarray(validate_data(self, X, dtype=np.float64, ensure_min_samples=2))
+        X = np.asarray(validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite="allow-nan"))
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         rows, weights = _merged(X, weight)
         seed = self.random_state
@@ -130,7 +130,7 @@ class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     def _rows(self, X: Any) -> np.ndarray:
         """Rows to look at with the fit, checked."""
         check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan"))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable component of each row, shape (n_samples,), 0 for the largest component."""
@@ -154,6 +154,11 @@ class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of a row, in nats: higher is better, as a search over a grid wants it."""
         return float(self.score_samples(X).mean())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     @property
     def _n_features_out(self) -> int:
