@@ -206,15 +206,15 @@ class GaussianMixture(mixture.GaussianMixture):
     def _rows(self, X: Any) -> np.ndarray:
         """Rows to look at with the fit, checked."""
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
+        return np.asarray(validate_data(self, X, reset=False, ensure_all_finite="allow-nan"))
 
     def _estimate_log_prob(self, X: np.ndarray, xp: Any = None) -> np.ndarray:
         """log p(row | component), shape (n_samples, n_components)."""
         if not np.isnan(X).any():
             return super()._estimate_log_prob(X, xp=xp)
-        k, d = self.means_.shape
-        names = tuple(map(str, range(d)))
-        components = GaussianParams(self.means_, whiteners(self.precisions_cholesky_, self.covariance_type, k, d))
+        means = np.asarray(self.means_, np.float64)
+        components = GaussianParams(means, whiteners(self.precisions_cholesky_, self.covariance_type, *means.shape))
+        names = tuple(map(str, range(means.shape[1])))
         return log_prob(gaussian("VVV").with_residuals(), components, X, names).T
 
     def __sklearn_tags__(self) -> Any:
