@@ -16,7 +16,8 @@ body { font: 17px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } td.best { font-weight: 700; outline: 2px solid var(--good); }
+th:first-child, td:first-child { text-align: left; white-space: normal; }
+td.best { font-weight: 700; outline: 2px solid var(--good); }
 td.doubt::after { content: "?"; } td.spike { opacity: .6; } td.spike::after { content: "~"; }
 .trust, .warning { border-left: 4px solid var(--good); padding: .2rem 1rem; background: var(--soft); }
 .warning { border-color: var(--bad); } li { margin: .2rem 0; } ul { padding-left: 1.4rem; }
@@ -25,7 +26,7 @@ small, figcaption { opacity: .8; font-size: .9rem; } pre { white-space: pre-wrap
 @media print { body { font-size: 10pt; max-width: none; margin: 0; } h2 { break-after: avoid; margin-top: 1.2rem; }
   th, td { padding: .1rem .5rem; } figure, table, tr, .trust, .warning { break-inside: avoid; }
   details table { break-inside: auto; } summary { break-after: avoid; }
-  img { width: auto; max-width: 100%; max-height: 100mm; } .wide { overflow: visible; }
+  img { width: auto; max-width: 140mm; max-height: 100mm; } .wide { overflow: visible; }
   details::details-content { content-visibility: visible; } }
 """
 
