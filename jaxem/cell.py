@@ -157,7 +157,9 @@ def _distinct(runs: list[Run], most: int, apart: float, known: list[float]) -> l
 
 def _distance(family: Any, a: MixtureParams, b: MixtureParams) -> float:
     """The largest difference between the components of two mixtures under the best matching."""
-    between = np.maximum(family.distance(a.components, b.components), np.abs(a.log_weights[:, None] - b.log_weights))
+    with np.errstate(invalid="ignore"):  # −inf on both sides: components without rows
+        apart = np.nan_to_num(np.abs(a.log_weights[:, None] - b.log_weights), nan=0.0, posinf=np.inf)
+    between = np.maximum(family.distance(a.components, b.components), apart)
     nearest = between.argmin(axis=1)
     if len(set(nearest.tolist())) == len(nearest):
         return float(between.min(axis=1).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from . import families as family_names
@@ -28,6 +29,7 @@ def fit(
     noise: bool = False,
     equal_weights: bool = False,
     prior: Prior | str | None = None,
+    fixed: Mapping[str, Any] | None = None,
     tol: float = 1e-3,
     max_steps: int = 2000,
     seed: Any = 0,
@@ -52,6 +54,8 @@ def fit(
         noise: Whether some rows may come from no component but be spread evenly over the region of the data (`Fit.noise`).
         equal_weights: Whether all components have the same weight.
         prior: "fraley-raftery" or a `jaxem.Prior`: estimates are then those of highest posterior density. None: maximum likelihood.
+        fixed: Parameters that are known, by name: "means" (k, d), "covariances" (k, d, d) or both. They stay as they are and in this
+            order; the rest is estimated.
         tol: Stop when less than this is estimated to be missing from the total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
@@ -86,6 +90,7 @@ def fit(
         noise=noise,
         equal_weights=equal_weights,
         prior=prior,
+        fixed=fixed,
     )
     k = tabular.count("num_components", num_components)
     table = tabular.read(data, weights, labels, missing=True).without_empty_rows()

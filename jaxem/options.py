@@ -28,6 +28,7 @@ class Options:
         noise: Whether there is a class of noise, uniform over the region of the data.
         equal_weights: Whether all components have the same weight.
         prior: What is believed of the components; None for maximum likelihood.
+        fixed: Given means (k, d), covariances (k, d, d) or both, in the data's units; empty where nothing is given.
     """
 
     num_restarts: int
@@ -41,6 +42,7 @@ class Options:
     noise: bool = False
     equal_weights: bool = False
     prior: Prior | None = None
+    fixed: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def checked(
@@ -57,6 +59,7 @@ class Options:
         noise: Any = False,
         equal_weights: Any = False,
         prior: Any = None,
+        fixed: Any = None,
     ) -> Options:
         """Options from what a user gave; every mistake is a sentence."""
         if init not in starts.KINDS:
@@ -87,9 +90,31 @@ class Options:
             bool(noise),
             bool(equal_weights),
             prior,
+            _fixed(fixed),
         )
 
     @classmethod
     def once(cls, **terms: Any) -> Options:
         """One plain run under some terms: for what begins at a fit."""
         return cls(1, 1, False, "portfolio", 1e-3, 2000, (0,), np.dtype(np.float64), **terms)
+
+
+FIXABLE = {"means": 2, "covariances": 3}
+
+
+def _fixed(fixed: Any) -> dict[str, np.ndarray]:
+    """Given parameters as arrays with the right number of axes."""
+    if fixed is None:
+        return {}
+    if not isinstance(fixed, dict) or not fixed or not set(fixed) <= set(FIXABLE):
+        raise ValueError(f'fixed must be a dict with "means", "covariances" or both, got {fixed!r:.60}')
+    out = {}
+    for name, values in fixed.items():
+        try:
+            out[name] = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"fixed: {name} must be numbers, got {values!r:.40}") from None
+        if out[name].ndim != FIXABLE[name] or not np.isfinite(out[name]).all():
+            wanted = "(k, d)" if name == "means" else "(k, d, d)"
+            raise ValueError(f"fixed: {name} must be finite numbers of shape {wanted}, got shape {out[name].shape}")
+    return out

@@ -70,12 +70,8 @@ class Problem:
         self.input_columns = table.columns
         self.scaled = bool(families[0].standardise)
         self.table = table = table.without_constant_columns() if self.scaled else table
-        if table.label is not None and table.label.max() >= min(components):
-            row = int(table.label.argmax())
-            raise ValueError(
-                f"labels: row {row + 1} is said to come from component {table.label[row]}, so num_components must be at least "
-                f"{table.label[row] + 1}, got {min(components)}"
-            )
+        if table.label is not None:
+            _refuse_labels(table.label, table.weight, components)
         for family in families:
             if not hasattr(family, "observed"):
                 table.require_complete(f"family {family.name!r}")
@@ -89,6 +85,8 @@ class Problem:
                 self.scale = deviation[:, None] * np.linalg.cholesky(_correlation(table))
         self.offset = self.offset_of(table.weight)
         self.distinct = table.num_distinct(max(components))
+        if options.fixed and len(components) > 1:
+            raise ValueError(f"fixed parameters are those of one number of components, got {len(components)} numbers to choose from")
         rows = self.rows
         self.region = noise.region(table.seen()) if options.noise else None
         whole = self._filled(rows, table.weight)
@@ -108,6 +106,8 @@ class Problem:
     def _model(self, bound: Any, num_components: int) -> Mixture:
         """The mixture of one family, bound to the rows, under the terms asked for."""
         density = concentration = None
+        if self.options.fixed:
+            bound = family_names.fix(bound, self._given(num_components), self.centre, self.scale)
         if self.region is not None:
             if not self.scaled:
                 raise ValueError(f"noise has a density, and {bound.name!r} is a family of counts: leave noise=False")
@@ -125,6 +125,18 @@ class Problem:
         if not hasattr(bound, "with_prior"):
             raise ValueError(f"prior: the family {bound.name!r} knows none: leave prior=None")
         return bound.with_prior(self.prior, num_components, self.centre, self.scale, self.total)
+
+    def _given(self, k: int) -> dict[str, np.ndarray]:
+        """The fixed parameters of k components, of the columns that are not constant."""
+        d = len(self.input_columns)
+        kept = [self.input_columns.index(name) for name in self.table.columns]
+        out = {}
+        for name, array in self.options.fixed.items():
+            wanted = (k, *[d] * (array.ndim - 1))
+            if array.shape != wanted:
+                raise ValueError(f"fixed: {name} must have shape {wanted}, got {array.shape}")
+            out[name] = array[:, kept] if array.ndim == 2 else array[:, kept][:, :, kept]
+        return out
 
     @property
     def rows(self) -> np.ndarray:
@@ -314,6 +326,8 @@ class Problem:
 
     def _one_component(self) -> dict[int, float]:
         """The log-likelihood of a single component without noise, for each family by number: what `nec` compares with."""
+        if self.options.fixed:  # of K components, and no word on one
+            return {}
         plain = self.region is None and self.table.label is None
         ones = [cell for cell in self.able if cell.num_components == 1 and cell.summary]
         known = {cell.number: cell.summary.log_likelihood for cell in ones if plain}
@@ -366,7 +380,9 @@ class Problem:
             sizes=np.asarray(summary.sizes, float)[order],
             log_assigned=float(summary.log_assigned),
             entropy=max(0.0, float(summary.entropy)),
-            log_likelihood_of_one=self.one_component[cell.number] + self.offset,
+            log_likelihood_of_one=None
+            if cell.number not in self.one_component
+            else self.one_component[cell.number] + self.offset,
             num_restarts=len(starts_made),
             num_finalists=sum(run.finalist for run in starts_made),
             replicated=replicated,
@@ -384,10 +400,10 @@ class Problem:
         )
 
     def _published(self, family: Any, params: MixtureParams) -> tuple[Params, np.ndarray]:
-        """Params in the data's units, and the order of their components: those with labels by label, the others by weight."""
+        """Params in the data's units, and the order of their components: given ones and labelled ones as they are, others by weight."""
         weights = np.exp(np.asarray(params.log_weights, float))
         weights = weights if self.options.noise else weights / weights.sum()
-        known = 0 if self.table.label is None else int(self.table.label.max()) + 1
+        known = len(weights) if self.options.fixed else 0 if self.table.label is None else int(self.table.label.max()) + 1
         order = np.concatenate([np.arange(known), known + np.argsort(-weights[known:], kind="stable")])
         named = family.publish(params.components, self.centre, self.scale)
         return Params(weights=weights, **named).take(order), order
@@ -397,6 +413,7 @@ class Problem:
         told: dict[str, Any] = {} if self.region is None else {"noise": self.region.to_dict()}
         told |= {"equal_weights": True} if self.options.equal_weights else {}
         told |= {} if self.prior is None else {"prior": self._believing(cell.family, cell.num_components)[1]}
+        told |= {"fixed": sorted(self.options.fixed)} if self.options.fixed else {}
         return told | ({} if self.table.label is None else {"labels": int(self.table.label.max()) + 1})
 
     def _warnings(self, cell: Cell, best: Run) -> list[str]:
@@ -439,6 +456,23 @@ def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     share, small = weight / weight.sum(), x / size
     mean = share @ small
     return mean * size, np.sqrt(share @ (small - mean) ** 2) * size
+
+
+def _refuse_labels(label: np.ndarray, weight: np.ndarray, components: Sequence[int]) -> None:
+    """Labels that no number of components, or not every one of them, can have."""
+    row, least = int(label.argmax()), min(components)
+    if label[row] >= least:
+        raise ValueError(
+            f"labels: row {row + 1} is said to come from component {label[row]}, so num_components must be at least "
+            f"{label[row] + 1}, got {least}"
+        )
+    seen = np.unique(label[weight > 0])
+    lacking = np.setdiff1d(np.arange(max(components)), seen)
+    if seen[0] >= 0 and len(lacking):
+        raise ValueError(
+            f"labels: every row has one, and none is left for component {lacking[0]} of {max(components)}; "
+            "give -1 to rows whose component is not known, or ask for fewer components"
+        )
 
 
 def _responsibilities(start: Any, num_rows: int, num_components: int, *, rest: bool) -> np.ndarray:

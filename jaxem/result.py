@@ -89,8 +89,8 @@ class Fit(criteria.Scored):
         steepness: κ of the slope heuristic, if the fit comes from a selection large enough to tell.
         singular_bic: The singular BIC, if the fit comes from a selection.
         runner_up: `Params` of the second-best optimum found, if there is one: where a sampler looks for what EM set aside.
-        terms: What else was asked of the model, as plain numbers: "noise" (the region of the noise), "equal_weights", "prior"
-            (its numbers, in the data's units), "labels" (how many components have some); empty where nothing was.
+        terms: What else was asked of the model, as plain numbers: "noise" (the region of the noise), "equal_weights", "fixed" (names),
+            "prior" (its numbers, in the data's units), "labels" (how many components have some); empty where nothing was.
         source: The `Family` object, for families that do not come with jaxem; not saved.
         seconds: By the clock, of the search that it comes from, with all other fits of that search and all compiling; not saved.
     """

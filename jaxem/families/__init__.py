@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._pytree import replace
-from .gaussian import STRUCTURES, UNIVARIATE, Gaussian, gaussian
+from .gaussian import STRUCTURES, UNIVARIATE, Gaussian, fix, gaussian
 from .poisson import Poisson
 
 
-__all__ = ["Gaussian", "Poisson", "gaussian", "names", "resolve"]
+__all__ = ["Gaussian", "Poisson", "fix", "gaussian", "names", "resolve"]
 
 ALIGNED_FROM = 4  # columns from which a program of its own pays for diagonal covariances
 

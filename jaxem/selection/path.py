@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def select(
     noise: bool = False,
     equal_weights: bool = False,
     prior: Prior | str | None = None,
+    fixed: Mapping[str, Any] | None = None,
     tol: float = 1e-3,
     max_steps: int = 2000,
     seed: Any = 0,
@@ -63,6 +64,8 @@ def select(
         noise: Whether some rows may come from no component but be spread evenly over the region of the data (`Fit.noise`).
         equal_weights: Whether all components have the same weight.
         prior: "fraley-raftery" or a `jaxem.Prior`: estimates are then those of highest posterior density. None: maximum likelihood.
+        fixed: Parameters that are known, by name: "means" (k, d), "covariances" (k, d, d) or both. They stay as they are and in this
+            order; the rest is estimated.
         tol: Stop a run when less than this is estimated to be missing from its total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
@@ -95,6 +98,7 @@ def select(
         noise=noise,
         equal_weights=equal_weights,
         prior=prior,
+        fixed=fixed,
     )
     components = _components(num_components)
     parts = tabular.count("num_resamples", num_resamples, 0)
@@ -196,7 +200,8 @@ def _selection(
 
 def _settings(options: Options, problem: Problem) -> dict[str, Any]:
     """What `Selection.settings` says."""
-    told = {name: value for name, value in vars(options).items() if name != "seed"}
+    told = {name: value for name, value in vars(options).items() if name not in ("seed", "fixed")}
+    told |= {"fixed": sorted(options.fixed), "labelled": problem.table.label is not None}
     prior = None if options.prior is None else options.prior.to_dict()
     return told | {"prior": prior, "dtype": str(options.dtype), "weighted": bool((problem.table.weight != 1).any())}
 

@@ -1,7 +1,8 @@
 """Gaussian components: every covariance structure of Banfield & Raftery (1993) and Celeux & Govaert (1995)."""
 
 from .family import Gaussian, GaussianParams, GaussianStats, gaussian
+from .fixed import FixedGaussian, fix
 from .structure import STRUCTURES, UNIVARIATE
 
 
-__all__ = ["STRUCTURES", "UNIVARIATE", "Gaussian", "GaussianParams", "GaussianStats", "gaussian"]
+__all__ = ["STRUCTURES", "UNIVARIATE", "FixedGaussian", "Gaussian", "GaussianParams", "GaussianStats", "fix", "gaussian"]
