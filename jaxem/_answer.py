@@ -24,23 +24,28 @@ class Tables:
         array: Which array of the file.
         columns: Names between commas; None for all.
         weights: The column of the row weights.
+        labels: The column of the clusters that are known.
     """
 
     file: str
     array: str | None
     columns: str | None
     weights: str | None
+    labels: str | None = None
 
-    def read(self, plainly: bool = False) -> tuple[str, Any, Any]:
-        """The file's name, the columns to compute with, and the weights; without pandas where that will do."""
+    def read(self, plainly: bool = False) -> tuple[str, Any, Any, Any]:
+        """The file's name, the columns to compute with, the weights and the labels; without pandas where that will do."""
         wanted = listed(self.columns) if self.columns else None
-        if plainly and not (self.array or self.weights) and (plain := io.read_plain(self.file)):
+        besides = [own for own in (self.weights, self.labels) if own]
+        if plainly and not (self.array or besides) and (plain := io.read_plain(self.file)):
             name, table = plain
             if wanted is None or set(wanted) <= set(table.columns):
-                return name, table if wanted is None else table.only(list(dict.fromkeys(wanted))), None
+                return name, table if wanted is None else table.only(list(dict.fromkeys(wanted))), None, None
         name, frame = io.read_table(self.file, self.array)
-        weight = io.numeric(name, frame, [self.weights])[self.weights].to_numpy() if self.weights else None
-        return name, io.numeric(name, frame, wanted, besides=self.weights), weight
+        weight, label = (io.numeric(name, frame, [own])[own] if own else None for own in (self.weights, self.labels))
+        weight = None if weight is None else weight.to_numpy()
+        label = None if label is None else label.fillna(0).to_numpy() - 1  # people count from 1
+        return name, io.numeric(name, frame, wanted, besides), weight, label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Output:
 
 def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
     """What `select` and `fit` share: read, search, write, report."""
-    name, frame, weight = tables.read(plainly=not (output.out or output.report))
+    name, frame, weight, label = tables.read(plainly=not (output.out or output.report))
     with io.folder(output.out), io.folder(output.report.parent if output.report else None):
         _process.keep_compiled(cache)
         from . import selection
@@ -80,7 +85,7 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
         try:
             with _progress(not output.quiet) as tell:
                 spent, began = _process.compiling(), time.perf_counter()
-                found = selection.select(frame, weights=weight, progress=tell, **asked)
+                found = selection.select(frame, weights=weight, labels=label, progress=tell, **asked)
                 seconds = time.perf_counter() - began
         except selection.Interrupted as stopped:
             if not stopped.selection.fits:

@@ -91,7 +91,7 @@ def _sampled(
     file: str, columns: str | None, family: str, components: str, seed: int, cache: bool, **asked: Any
 ) -> tuple[Selection, Posterior]:
     """What both commands share: read, select, sample."""
-    _, frame, _ = Tables(file, None, columns, None).read()
+    _, frame, *_ = Tables(file, None, columns, None).read()
     _process.keep_compiled(cache)
     from .bayes.gaussian import SHAPES
     from .selection import select

@@ -68,6 +68,9 @@ File = Annotated[
 Array = Annotated[str | None, typer.Option(metavar="NAME", help="Which array of an NPZ or h5ad file, such as X_pca.")]
 Columns = Annotated[str | None, typer.Option(metavar="A,B", help="The columns to use, by name; all without it.")]
 Weights = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of row weights; 2 is a row seen twice.")]
+Labels = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of known clusters from 1, 0 or empty if unknown.")]
+Noise = Annotated[bool, typer.Option("--noise", help="Let rows that fit no cluster be noise, spread evenly.")]
+Equal = Annotated[bool, typer.Option("--equal-weights", help="Give all clusters the same share.")]
 Restarts = Annotated[int, typer.Option(metavar="N", min=1, help="Independent starts for each family and K.")]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same answer.")]
 Moves = Annotated[bool, typer.Option("--moves/--no-moves", help="Improve on the starts by splitting and merging.")]
@@ -127,6 +130,9 @@ def select(
     moves: Moves = True,
     resamples: Resamples = 0,
     weights: Weights = None,
+    labels: Labels = None,
+    noise: Noise = False,
+    equal_weights: Equal = False,
     out: Out = None,
     report: Report = None,
     as_json: Json = False,
@@ -139,7 +145,8 @@ def select(
     """
     asked = {"families": listed(family), "num_components": numbers(components), "criterion": criterion}
     asked |= {"num_resamples": resamples}
-    tables = Tables(file, array, columns, weights)
+    tables = Tables(file, array, columns, weights, labels)
+    asked |= {"noise": noise, "equal_weights": equal_weights}
     answer(tables, Output(out, report, as_json, quiet), cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
 
 
@@ -159,6 +166,9 @@ def fit(
     seed: Seed = 0,
     moves: Moves = True,
     weights: Weights = None,
+    labels: Labels = None,
+    noise: Noise = False,
+    equal_weights: Equal = False,
     out: Out = None,
     report: Report = None,
     as_json: Json = False,
@@ -169,7 +179,8 @@ def fit(
     if len(listed(family)) != 1 or family.lower() == "gaussian":
         raise ValueError(f"fit takes one family, such as VVV or poisson, got {family!r}; use jaxem select to compare several")
     asked = {"families": listed(family), "num_components": [components]}
-    tables = Tables(file, array, columns, weights)
+    tables = Tables(file, array, columns, weights, labels)
+    asked |= {"noise": noise, "equal_weights": equal_weights}
     answer(tables, Output(out, report, as_json, quiet), cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
 
 
@@ -193,8 +204,8 @@ def predict(
 ) -> None:
     """Give every row its cluster, with probabilities.
 
-    The table is written with more columns: the cluster, numbered as in the report (1 has the largest share), and the probability of
-    every cluster.
+    The table is written with more columns: the cluster, numbered as in the report (1 has the largest share, 0 is noise), and the
+    probability of every cluster.
     """
     name, frame = io.read_table(file, array)
     with io.folder(out.parent if out else None):
@@ -203,7 +214,7 @@ def predict(
 
         fitted = load(model)
         resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns))
-        table = io.with_clusters(name, frame, resp)
+        table = io.with_clusters(name, frame, resp, fitted.num_components)
         if out:
             io.write_table(table, out)
         if as_json:

@@ -23,7 +23,7 @@ from ._precision import precision
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
 from .lanes import take
-from .models.mixture import Mixture, MixtureParams
+from .models.mixture import MixtureParams
 from .options import Options
 from .problem import Problem
 from .reduce import chunked
@@ -120,7 +120,7 @@ class Local:
         self.fit = fit
         self.problem = bound(fit, data, weights)
         cell, engine = self.problem.cells[0], self.problem.engines[0]
-        self.model = Mixture(cell.family.with_residuals())
+        self.model = cell.accurate
         with precision(np.float64):
             params = MixtureParams(
                 np.log(fit.params.weights), cell.family.adopt(fit.params.asdict(), self.problem.centre, self.problem.scale)
@@ -196,7 +196,7 @@ def bound(fit: Any, data: Any, weights: Any = None) -> Problem:
     table = tabular.Table(rows, checked.weight, fit.columns)
     family = fit.source if fit.source is not None else family_names.resolve(fit.family, rows.shape[1])[0]
     with precision(np.float64):
-        return Problem(table, [family], [fit.num_components], Options.once())
+        return Problem(table, [family], [fit.num_components], Options.as_of(fit))
 
 
 def _refuse(fit: Any, here: Curvature) -> None:

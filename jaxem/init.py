@@ -207,6 +207,13 @@ class Informed:
 Draws = Starts | Informed
 
 
+def draws(x: np.ndarray, weight: np.ndarray, seed: tuple[int, ...], *, noisy: bool = False, label: Any = None) -> Draws:
+    """Starts that know what there is to know; arguments as for `Informed`."""
+    if not noisy and label is None:
+        return Starts(x, weight, seed)
+    return Informed(x, weight, seed, noisy=noisy, label=label)
+
+
 def _renumbered(resp: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Components in the order that agrees best with the labels."""
     from scipy.optimize import linear_sum_assignment  # slow to load, and only needed here

@@ -158,18 +158,18 @@ def _all_numbers(fields: list[str]) -> bool:
         return False
 
 
-def numeric(name: str, frame: pd.DataFrame, columns: Sequence[str] | None = None, besides: str | None = None) -> pd.DataFrame:
+def numeric(name: str, frame: pd.DataFrame, columns: Sequence[str] | None = None, besides: Sequence[str] = ()) -> pd.DataFrame:
     """The columns to compute with.
 
     Args:
         name: The file's name for people.
         frame: What was read.
         columns: Names wanted; None for all of them.
-        besides: A column that is none of them, such as that of the weights.
+        besides: Columns that are none of them, such as that of the weights.
     Raises:
         ValueError: if a column does not exist (with the near miss), or holds text (with the cell, and the columns that do not).
     """
-    wanted = [column for column in frame.columns if column != besides] if columns is None else list(dict.fromkeys(columns))
+    wanted = [column for column in frame.columns if column not in besides] if columns is None else list(dict.fromkeys(columns))
     for column in wanted:
         if column not in frame.columns:
             near = difflib.get_close_matches(column, frame.columns, n=1)
@@ -179,7 +179,7 @@ def numeric(name: str, frame: pd.DataFrame, columns: Sequence[str] | None = None
     for column in wanted:
         if column in cells:
             row, value = cells[column]
-            able = [other for other in frame.columns if other not in cells and other != besides]
+            able = [other for other in frame.columns if other not in cells and other not in besides]
             advice = f"choose numeric ones with --columns {','.join(able)}" if able else "the file has no numeric column"
             raise ValueError(f"column {column!r} is not numeric (row {row} holds {value!r}); {advice}")
     return frame[wanted]
@@ -196,17 +196,20 @@ def _first_text(column: pd.Series) -> tuple[int, str] | None:
     return (int(bad.argmax()) + 1, text.iloc[bad.argmax()]) if bad.any() else None
 
 
-def with_clusters(name: str, frame: pd.DataFrame, resp: np.ndarray) -> pd.DataFrame:
-    """The table with each row's cluster, counted from 1, and the probability of every cluster.
+def with_clusters(name: str, frame: pd.DataFrame, resp: np.ndarray, num_clusters: int) -> pd.DataFrame:
+    """The table with each row's cluster, counted from 1 (0 is noise), and the probability of every cluster.
 
     Args:
         name: The file's name for people.
         frame: What was read.
-        resp: Probabilities, shape (n, k).
+        resp: Probabilities, shape (n, k); of noise in one column more, if there is some.
+        num_clusters: k.
     Raises:
         ValueError: if the table has columns of these names.
     """
-    new = {"cluster": resp.argmax(axis=1) + 1} | {f"probability_{j + 1}": column for j, column in enumerate(resp.T)}
+    number = resp.argmax(axis=1) + 1
+    new = {"cluster": number * (number <= num_clusters)}
+    new |= {f"probability_{j + 1 if j < num_clusters else 'noise'}": column for j, column in enumerate(resp.T)}
     taken = [column for column in new if column in frame.columns]
     if taken:
         raise ValueError(f"{name} has a column {taken[0]!r} already: rename it")

@@ -98,6 +98,18 @@ class Options:
         """One plain run under some terms: for what begins at a fit."""
         return cls(1, 1, False, "portfolio", 1e-3, 2000, (0,), np.dtype(np.float64), **terms)
 
+    @classmethod
+    def as_of(cls, fit: Any) -> Options:
+        """One plain run under the terms of a fit.
+
+        Raises:
+            ValueError: if it was made with labels, which a fit does not hold.
+        """
+        if "labels" in fit.terms:
+            raise ValueError("this needs the labels again, which a fit does not hold; it is not there for fits with labels")
+        fixed = {name: getattr(fit.params, name) for name in fit.terms.get("fixed", ())}
+        return cls.once(noise="noise" in fit.terms, equal_weights="equal_weights" in fit.terms, fixed=fixed)
+
 
 FIXABLE = {"means": 2, "covariances": 3}
 

@@ -126,6 +126,12 @@ class Problem:
             raise ValueError(f"prior: the family {bound.name!r} knows none: leave prior=None")
         return bound.with_prior(self.prior, num_components, self.centre, self.scale, self.total)
 
+    @property
+    def sample_noise(self) -> Callable[[np.random.Generator, int], np.ndarray] | None:
+        """What draws rows of noise in internal units, (d, n); None where there is no noise."""
+        region = self.region
+        return None if region is None else lambda rng, n: self._internal(region.sample(rng, n))
+
     def _given(self, k: int) -> dict[str, np.ndarray]:
         """The fixed parameters of k components, of the columns that are not constant."""
         d = len(self.input_columns)
@@ -229,9 +235,7 @@ class Problem:
             unit = ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
         effort = Effort(options.num_finalists, TICKS, max_steps)
         search = Search(engines, rows, weight, effort, self.report, label)
-        draws: starts.Draws = starts.Starts(unit, weight, options.seed)
-        if options.noise or label is not None:
-            draws = starts.Informed(unit, weight, options.seed, noisy=options.noise, label=label)
+        draws = starts.draws(unit, weight, options.seed, noisy=options.noise, label=label)
         search.from_starts(cells, draws, options.init, options.num_restarts)
         if options.moves:
             search.from_moves(cells)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._pytree import replace
 from ._status import Status
 from .accelerate import Squarem
 from .cell import DISTINCT
@@ -37,7 +38,7 @@ class Task:
 
     Attributes:
         dataset: Number of the data set.
-        family: Number of the family.
+        family: Number of the mixture.
         num_components: K.
         starts: Where to begin: params (k, ...), or functions that return responsibilities (k, n).
     """
@@ -92,8 +93,7 @@ def _advance(models, states, data, tol, max_steps, *, method, chunk):
 
 def _begin(models, params, resp, data, *, method):
     def begin(model, params, resp, own):
-        stats = model.family.expected_stats(params.components, own.x, resp * own.weight)
-        return method.from_stats(model, params, stats)
+        return method.from_stats(model, params, model.expected_stats(params, own, resp))
 
     return jax.vmap(begin, in_axes=(0, None, 0, _axes(data)))(models, params, resp, data)
 
@@ -103,7 +103,7 @@ def _begin_at(models, params, data, *, method):
 
 
 def _log_joint(models, params, data):
-    return jax.vmap(lambda model, point, own: model.log_joint(point, own.x), in_axes=(0, 0, _axes(data)))(models, params, data)
+    return jax.vmap(lambda model, point, own: model.log_classes(point, own), in_axes=(0, 0, _axes(data)))(models, params, data)
 
 
 _advance_block = jax.jit(_advance, static_argnames=("method", "chunk"))
@@ -118,7 +118,7 @@ class Replicates:
     Args:
         rows: Rows in internal units, shape (d, n), or a function that gives those of a data set by its number.
         weight: Row weights, shape (n,), or a function that gives those of a data set by its number.
-        families: Bound families of one class.
+        models: Mixtures of one kind, their families bound.
         width: Components every lane is padded to.
         tol: In nats of total log-likelihood.
         max_steps: The most E-steps of a run.
@@ -129,7 +129,7 @@ class Replicates:
         self,
         rows: np.ndarray | Own,
         weight: np.ndarray | Own,
-        families: Sequence[Any],
+        models: Sequence[Mixture],
         width: int,
         *,
         tol: float = 1e-3,
@@ -141,9 +141,9 @@ class Replicates:
         self.num_features, self.num_rows = example
         self.padded = row_bucket(self.num_rows)
         self.bytes = 8 * self.padded * (self.num_features * callable(rows) + callable(weight))
-        self.families, self.width = list(families), width
-        self.models = stack([Mixture(family) for family in families])
-        self.accurate = stack([Mixture(family.with_residuals()) for family in families])
+        self.families, self.width = [model.family for model in models], width
+        self.models = stack(list(models))
+        self.accurate = stack([replace(model, family=model.family.with_residuals()) for model in models])
         self.tol, self.max_steps, self.num_finalists = np.float64(tol), max_steps, num_finalists
         self.method = Squarem()
         narrow = BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
@@ -287,13 +287,14 @@ class Replicates:
         return out
 
     def log_joint(self, params: Sequence[MixtureParams], family: np.ndarray, dataset: np.ndarray) -> Iterator[np.ndarray]:
-        """log p(component, row) in the accurate form, (k, n) for each of some fits, on the rows of a data set each."""
+        """log p(component, row) in the accurate form, (k, n) for each of some fits on a data set each; with noise, one row more."""
         for mine, full in self._blocks(np.arange(len(params))):
             held, place = self._hold(dataset[full])
             padded = stack([pad_components(params[lane], self.width) for lane in full])
             joint = np.asarray(_log_joint_block(take(self.accurate, family[full]), padded, _of_lanes(held, place)))
             for slot, lane in enumerate(mine):
-                yield joint[slot, : len(params[lane].log_weights), : self.num_rows]
+                k = len(params[lane].log_weights)
+                yield np.concatenate([joint[slot, :k, : self.num_rows], joint[slot, self.width :, : self.num_rows]])
 
 
 def _failed(status: np.ndarray) -> np.ndarray:

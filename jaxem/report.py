@@ -77,6 +77,7 @@ def call(selection: Selection) -> str:
     words += [f"{name}={value!r}" for name, value in selection.settings.items() if name in defaults and value != defaults[name]]
     if selection.settings.get("weighted"):
         words.append("weights=weights")
+    words += [f"{name}={name}" for name in selection.settings.get("given", ())]
     return f"jaxem.select({', '.join(['data', str(families), str(tried), *words, f'seed={seed}'])})"
 
 

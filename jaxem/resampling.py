@@ -85,16 +85,32 @@ def folds(weight: np.ndarray, num_folds: int, seed: tuple[int, ...]) -> np.ndarr
     return fold
 
 
-def simulate(family: Any, params: MixtureParams, num_rows: int, seed: tuple[int, ...]) -> Own:
-    """Rows (d, n) drawn from a mixture, in the units of its params. Call within float64."""
+def simulate(
+    family: Any,
+    params: MixtureParams,
+    num_rows: int,
+    seed: tuple[int, ...],
+    noise: Callable[[Any, int], np.ndarray] | None = None,
+) -> Own:
+    """Rows (d, n) drawn from a mixture, in the units of its params. Call within float64.
+
+    Args:
+        family: The bound family.
+        params: Params (k, ...); what the weights lack of 1 is noise.
+        num_rows: n.
+        seed: Words of the seed.
+        noise: Draws rows (d, n) of noise, given a generator and n.
+    """
     share = np.exp(params.log_weights)
+    rest = max(0.0, 1 - share.sum()) if noise else 0.0
     share = share / share.sum()
 
     def draw(number: int) -> np.ndarray:
         rng = stream(seed, number)
         labels = rng.choice(len(share), num_rows, p=share)
         key = jax.random.key(int(rng.integers(2**31)))
-        return np.asarray(_sample(family, key, params.components, labels), float)
+        rows = np.asarray(_sample(family, key, params.components, labels), float)
+        return rows if noise is None else np.where(rng.random(num_rows) < rest, noise(rng, num_rows), rows)
 
     return draw
 

@@ -145,7 +145,7 @@ class Fit(criteria.Scored):
         Returns:
             Component numbers, shape (n,), 0 for the largest component, −1 for noise.
         """
-        best = self._log_joint(x).argmax(axis=1)
+        best = self.log_joint(x).argmax(axis=1)
         return np.where(best < self.num_components, best, -1)
 
     def predict_proba(self, x: Any) -> np.ndarray:
@@ -153,14 +153,14 @@ class Fit(criteria.Scored):
 
         A fit with noise has one column more, the last: the probability that the row is noise.
         """
-        joint = self._log_joint(x)
+        joint = self.log_joint(x)
         joint -= joint.max(axis=1, keepdims=True)
         resp = np.exp(joint)
         return resp / resp.sum(axis=1, keepdims=True)
 
     def log_prob(self, x: Any) -> np.ndarray:
         """Log-density of each row under the mixture, in nats, shape (n,)."""
-        joint = self._log_joint(x)
+        joint = self.log_joint(x)
         top = joint.max(axis=1)
         return top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
 
@@ -188,6 +188,17 @@ class Fit(criteria.Scored):
             [[2.0, 54.3], [4.3, 80.0]]
         """
         return rowwise.impute(self, x, num_draws, seed)
+
+    def log_joint(self, x: Any) -> np.ndarray:
+        """log p(row, component) in nats, shape (n, k), and with noise log p(row, noise) in one column more, float64."""
+        rows = self.rows(x, missing=True)
+        family, components = self._components()
+        log_prob = rowwise.log_prob(family, components, rows, self.columns)
+        with np.errstate(divide="ignore"):
+            joint = log_prob.T + np.log(self.params.weights)
+            if self.noise is None:
+                return joint
+            return np.column_stack([joint, np.log(self.noise_weight) + self.noise.log_density(rows)])
 
     @property
     def noise(self) -> Region | None:
@@ -387,14 +398,3 @@ class Fit(criteria.Scored):
                 f"the fit has {len(self.columns)} columns {list(self.columns)}, but these data have {values.shape[1]}"
             )
         return values[:, [names.index(name) for name in self.columns]]
-
-    def _log_joint(self, x: Any) -> np.ndarray:
-        """log p(row, component), shape (n, k), and with noise log p(row, noise) in one column more, float64."""
-        rows = self.rows(x, missing=True)
-        family, components = self._components()
-        log_prob = rowwise.log_prob(family, components, rows, self.columns)
-        with np.errstate(divide="ignore"):
-            joint = log_prob.T + np.log(self.params.weights)
-            if self.noise is None:
-                return joint
-            return np.column_stack([joint, np.log(self.noise_weight) + self.noise.log_density(rows)])

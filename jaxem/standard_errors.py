@@ -228,29 +228,30 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, num_replicates: int, se
     from .replicates import Replicates, Task
 
     problem = bound(fit, data, weights)
-    family, weight, k = problem.cells[0].family, problem.table.weight, fit.num_components
+    model, weight, k = problem.cells[0].model, problem.table.weight, fit.num_components
+    family = model.family
     components = family.adopt(fit.params.asdict(), problem.centre, problem.scale)
     params = MixtureParams(np.log(fit.params.weights), components)
     rows, own = problem.rows, weight
     with precision(np.float64):
         if kind == "parametric-bootstrap":
             num_rows = resampling.num_draws(weight)
-            rows = resampling.simulate(family, params, num_rows, seed)
+            rows = resampling.simulate(family, params, num_rows, seed, problem.sample_noise)
             own = np.full(num_rows, weight.sum() / num_rows)
         elif kind == "jackknife":
             own, num_replicates = resampling.jackknife(weight), int(np.count_nonzero(weight))
         else:
             own = (resampling.bootstrap if kind == "bootstrap" else resampling.weighted_bootstrap)(weight, seed)
-        replicates = Replicates(rows, own, [family], k)
+        replicates = Replicates(rows, own, [model], k)
         outcomes = replicates.fit([Task(number, 0, k, [params]) for number in range(num_replicates)])
         found = [outcome.params for outcome in outcomes if outcome.usable]
-        reader = Replicates(problem.rows, weight, [family], k)
+        reader = Replicates(problem.rows, weight, [model], k)
         everywhere = np.zeros(len(found) + 1, int)
         joints = reader.log_joint([params, *found], everywhere, everywhere)
         wanted = _responsibilities(next(joints))
         values, num_unclear = [], 0
         for point, joint in zip(found, joints, strict=True):
-            order, clear = align(_responsibilities(joint), wanted, weight)
+            order, clear = align(_responsibilities(joint)[:k], wanted[:k], weight)
             num_unclear += not clear
             published = family.publish(point.components, problem.centre, problem.scale)
             arrays = {"weights": np.exp(point.log_weights), **published}

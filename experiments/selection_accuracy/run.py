@@ -22,6 +22,7 @@ from jaxem import criteria, init
 from jaxem._precision import precision
 from jaxem._status import Status
 from jaxem.families import gaussian
+from jaxem.models.mixture import Mixture
 from jaxem.replicates import Replicates, Task
 from jaxem.selection.calibrated import calibrate
 from jaxem.selection.lrt import unit_scale
@@ -61,7 +62,7 @@ def choices(cell, sets):
     data = [unit_scale(simulate(np.random.default_rng([*seed, number]), **cell), ones) for number in range(sets)]
     family = gaussian("VVV")
     family = family.bind(data[0], ones, np.eye(cell["num_features"]), np.float64)  # unit columns: nearly the same for all
-    replicates = Replicates(data.__getitem__, ones, [family], max(SIZES))
+    replicates = Replicates(data.__getitem__, ones, [Mixture(family)], max(SIZES))
     tasks = []
     for number, rows in enumerate(data):
         draws = init.Starts(rows, ones, (number,))

@@ -89,7 +89,7 @@ def resampled(family, rows, fitted, kind, count, level):
     else:
         draw = (resampling.bootstrap if kind == "bootstrap" else resampling.weighted_bootstrap)(ones, (2,))
         own_weight, own_rows = draw, lambda number: rows[number // count]
-    replicates = Replicates(own_rows, own_weight, [family], 2)
+    replicates = Replicates(own_rows, own_weight, [Mixture(family)], 2)
     outcomes = replicates.fit([Task(number, 0, 2, [fitted[number // count]]) for number in range(len(rows) * count)])
     out = np.empty((len(rows), 2, len(names)))
     for number in range(len(rows)):
@@ -128,7 +128,7 @@ def study(design, sets, count, level=0.95):
     draw = resampling.simulate(family, start, NUM_ROWS, (0,))
     rows = np.stack([draw(number) for number in range(sets)])
     begun = time.perf_counter()
-    outcomes = Replicates(rows.__getitem__, np.ones(NUM_ROWS), [family], 2, tol=1e-8).fit(
+    outcomes = Replicates(rows.__getitem__, np.ones(NUM_ROWS), [Mixture(family)], 2, tol=1e-8).fit(
         [Task(number, 0, 2, [start]) for number in range(sets)]
     )
     usable = np.array([outcome.usable for outcome in outcomes])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes, figure
-from ._style import GREY, PALE, colour, dark, legend_above, marker, number, separation, share, shown, two_columns
+from ._style import GREY, PALE, colour, dark, legend_above, marker, noise, number, separation, share, shown, two_columns
 
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
         points = points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape)
     crowded = len(rows) > 1000
     look: dict[str, Any] = {"s": 6 if crowded else 22, "alpha": 0.4 if crowded else 0.7, "linewidths": 0, "rasterized": crowded}
+    noise(fit, points, labels, ax)
     for k in range(fit.num_components):
         ax.scatter(*points[labels == k].T, color=colour(k), marker=marker(k), label=share(fit, k), **look)
         (rates if counts else regions)(fit, k, pair, ax)
@@ -97,9 +98,11 @@ def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
         grid = np.linspace(x.min() - margin, x.max() + margin, 512)
     ax.hist(x, edges, density=True, color=PALE, edgecolor="white", linewidth=0.5)
     densities = fit.predict_proba(grid) * np.exp(fit.log_prob(grid))[:, None]
-    if fit.num_components > 1:
+    if densities.shape[1] > 1:
         ax.plot(grid, densities.sum(1), color="black", linewidth=3, alpha=0.3, label="all")
-    for k, own in enumerate(densities.T):
+    if fit.noise is not None:
+        ax.plot(grid, densities[:, -1], color=GREY, linewidth=1.6, label=f"noise ({100 * fit.noise_weight:.0f} %)")
+    for k, own in enumerate(densities.T[: fit.num_components]):
         ax.plot(grid, own, color=colour(k), linewidth=1.6, label=share(fit, k))
         number(ax, np.array([grid[own.argmax()], own.max()]), k)
     ax.margins(y=0.08)
@@ -143,8 +146,10 @@ def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.nda
 
 def _marginal(fit: Fit, x: np.ndarray, labels: np.ndarray, ax: Axes) -> None:
     """A histogram of one column, in the colours of the clusters."""
-    parts = [x[labels == k] for k in range(fit.num_components)]
-    ax.hist(parts, 24, stacked=True, color=[colour(k) for k in range(fit.num_components)], edgecolor="white", linewidth=0.4)
+    parts, colours = [x[labels == k] for k in range(fit.num_components)], [colour(k) for k in range(fit.num_components)]
+    if fit.noise is not None:
+        parts, colours = [x[labels < 0], *parts], [GREY, *colours]
+    ax.hist(parts, 24, stacked=True, color=colours, edgecolor="white", linewidth=0.4)
     ax.set_yticks([])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes
-from ._style import colour, dark, legend_above, marker, share, shown, two_columns
+from ._style import colour, dark, legend_above, marker, noise, share, shown, two_columns
 
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def uncertainty(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str,
     else:
         pair = two_columns(fit, columns)
         points, names = rows[:, pair], tuple(fit.columns[j] for j in pair)
+    noise(fit, points, labels, ax)
     order = np.argsort(doubt)
     for k in range(fit.num_components):
         for rim, some in (("none", doubt <= DOUBTFUL), ("black", doubt > DOUBTFUL)):
@@ -66,11 +67,12 @@ def responsibilities(fit: Fit, data: Any, ax: Axes | None = None) -> Axes:
     labels = resp.argmax(axis=1)
     order = np.lexsort((-resp.max(axis=1), labels))
     image = ax.imshow(resp[order].T, aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
-    bounds = np.cumsum(np.bincount(labels, minlength=fit.num_components))
+    bounds = np.cumsum(np.bincount(labels, minlength=resp.shape[1]))
     for bound in bounds[:-1]:
         ax.axvline(bound - 0.5, color="white", linewidth=1.2)
-    ax.set_yticks(range(fit.num_components), [str(k + 1) for k in range(fit.num_components)])
-    for k, tick in enumerate(ax.get_yticklabels()):
+    names = [str(k + 1) for k in range(fit.num_components)] + ["noise"] * (fit.noise is not None)
+    ax.set_yticks(range(len(names)), names)
+    for k, tick in enumerate(ax.get_yticklabels()[: fit.num_components]):
         tick.set_color(dark(k))
         tick.set_fontweight("bold")
     ax.set(xlabel="rows, by cluster", ylabel="cluster")

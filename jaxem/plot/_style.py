@@ -81,6 +81,14 @@ def dark(k: int) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def noise(fit: Fit, points: np.ndarray, labels: np.ndarray, ax: Axes) -> None:
+    """Rows (n, 2) that are noise as small crosses, if the fit has noise: their label is none of the clusters'."""
+    if fit.noise is not None:
+        none = ~np.isin(labels, np.arange(fit.num_components))
+        name = f"noise ({100 * fit.noise_weight:.0f} %)"
+        ax.scatter(*points[none].T, s=14, marker="x", color=GREY, linewidths=0.9, label=name)
+
+
 def share(fit: Fit, k: int) -> str:
     """A cluster's number and its share, for legends."""
     return f"{k + 1} ({100 * fit.params.weights[k]:.0f} %)"

@@ -21,13 +21,14 @@ MOST_GROUPS = 2000  # rows are resampled one by one up to so many, in random gro
 CLEAR = 0.95  # share of resamples in which a lead that is no accident holds
 
 
-def facts(selection: Selection, rows: np.ndarray, weight: np.ndarray) -> dict[str, Any]:
+def facts(selection: Selection, rows: np.ndarray, weight: np.ndarray, label: np.ndarray | None = None) -> dict[str, Any]:
     """What the report says, as numbers.
 
     Args:
         selection: The selection, whose choice exists.
         rows: All rows (n, d), every column that was given.
         weight: Row weights (n,).
+        label: Known components of the rows, −1 where they are not known, shape (n,); or None.
     Returns:
         "optimum" (level, replicated, stable), "criteria" (what each second opinion chooses), "relative_entropy", "leads": for the
         runner-up and for the best with another K, the gap and the share of resamples in which the choice stays ahead, None where
@@ -43,7 +44,7 @@ def facts(selection: Selection, rows: np.ndarray, weight: np.ndarray) -> dict[st
         "optimum": {"level": best.trust, "replicated": best.replicated, "stable": best.stable},
         "criteria": {name: _key(fits[0]) for name, fits in opinions.items() if fits},
         "relative_entropy": best.relative_entropy,
-        "leads": [_lead(selection.criterion, best, rival, rows, weight, selection.seed) for rival in distinct],
+        "leads": [_lead(selection.criterion, best, rival, rows, weight, label, selection.seed) for rival in distinct],
     }
 
 
@@ -51,11 +52,21 @@ def _key(fit: Fit) -> dict[str, Any]:
     return {"family": fit.family, "num_components": fit.num_components}
 
 
-def _lead(criterion: str, best: Fit, rival: Fit, rows: np.ndarray, weight: np.ndarray, seed: tuple[int, ...]) -> dict[str, Any]:
+def _of_rows(fit: Fit, rows: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+    """Each row's part of the log-likelihood, shape (n,)."""
+    if label is None:
+        return fit.log_prob(rows)
+    joint = fit.log_joint(rows)
+    return np.where(label >= 0, joint[np.arange(len(joint)), label], np.logaddexp.reduce(joint, axis=1))
+
+
+def _lead(
+    criterion: str, best: Fit, rival: Fit, rows: np.ndarray, weight: np.ndarray, label: Any, seed: tuple[int, ...]
+) -> dict[str, Any]:
     gap = getattr(rival, criterion) - getattr(best, criterion)
     share = None
     if criterion in PENALISED:
-        share = share_ahead(2 * (best.log_prob(rows) - rival.log_prob(rows)), gap, weight, seed)
+        share = share_ahead(2 * (_of_rows(best, rows, label) - _of_rows(rival, rows, label)), gap, weight, seed)
     return _key(rival) | {"gap": gap, "share_ahead": share}
 
 

@@ -153,16 +153,16 @@ class _Samples:
 
     def __init__(self, problem: Problem, null: MixtureParams, num_restarts: int, options: Options):
         self.null, self.num_restarts, self.seed = null, num_restarts, options.seed
-        family, weight, rows = problem.cells[0].family, problem.table.weight, problem.rows
+        model, weight, rows = problem.cells[0].model, problem.table.weight, problem.rows
         self.k = len(null.log_weights)
         num_rows = resampling.num_draws(weight)
         size = max(num_rows, rows.shape[1])
-        draw = resampling.simulate(family, null, num_rows, options.seed)
+        draw = resampling.simulate(model.family, null, num_rows, options.seed)
         simulated = np.pad(np.full(num_rows, weight.sum() / num_rows), (0, size - num_rows))
         observed = np.pad(weight, (0, size - len(weight)))
         self.weight = lambda number: simulated if number else observed
         self.rows = lambda number: _widened(draw(number) if number else rows, size)
-        self.replicates = Replicates(self.rows, self.weight, [family], self.k + 1, tol=options.tol, max_steps=options.max_steps)
+        self.replicates = Replicates(self.rows, self.weight, [model], self.k + 1, tol=options.tol, max_steps=options.max_steps)
         self.at_once = max(1, min(MOST_AT_ONCE, MOST_BYTES // (8 * size * (2 * self.k + rows.shape[0]))))
 
     def ratios(self, most: int) -> Iterator[float]:

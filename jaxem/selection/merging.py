@@ -47,7 +47,7 @@ class MergeTree:
         return pd.DataFrame(rows, columns=["num_clusters", "merged", "entropy", "elbow"])
 
     def predict_proba(self, x: Any, num_clusters: int | None = None) -> np.ndarray:
-        """The probability of each cluster given the row, shape (n, c).
+        """The probability of each cluster given the row, shape (n, c), and of noise in one column more if the fit has some.
 
         Args:
             x: Rows as in `Fit.predict`.
@@ -56,11 +56,13 @@ class MergeTree:
             ValueError: if there are not so many components.
         """
         resp = self.fit.predict_proba(x)
-        return np.stack([resp[:, list(parts)].sum(1) for parts in self._partition(num_clusters)], axis=1)
+        own = [resp[:, list(parts)].sum(1) for parts in self._partition(num_clusters)]
+        return np.column_stack([*own, resp[:, self.fit.num_components :]])
 
     def predict(self, x: Any, num_clusters: int | None = None) -> np.ndarray:
-        """The most probable cluster of each row, shape (n,), with `num_clusters` clusters or the elbow's."""
-        return self.predict_proba(x, num_clusters).argmax(axis=1)
+        """The most probable cluster of each row, shape (n,), with `num_clusters` clusters or the elbow's; −1 for noise."""
+        best = self.predict_proba(x, num_clusters).argmax(axis=1)
+        return np.where(best < len(self._partition(num_clusters)), best, -1)
 
     def _partition(self, num_clusters: int | None) -> Partition:
         wanted = self.elbow if num_clusters is None else tabular.count("num_clusters", num_clusters)
@@ -92,6 +94,7 @@ def merge(fit: Fit, data: Any, weights: Any = None) -> MergeTree:
     """
     resp = fit.predict_proba(data).T
     weight = tabular.read(resp.T, weights).weight
+    resp = resp[: fit.num_components]  # noise is no cluster, and joins none
     clusters: list[tuple[int, ...]] = [(j,) for j in range(fit.num_components)]
     partitions, entropy = {len(clusters): tuple(clusters)}, [float(_entropy(resp).sum(0) @ weight)]
     while len(clusters) > 1:

@@ -192,7 +192,7 @@ def _selection(
         work={name: sum(getattr(problem.work, name) for problem in problems) for name in ("useful", "done")},
     )
     if selection.ranking():
-        selection = dataclasses.replace(selection, doubts=doubt.facts(selection, table.x, table.weight))
+        selection = dataclasses.replace(selection, doubts=doubt.facts(selection, table.x, table.weight, table.label))
     return dataclasses.replace(
         selection, warnings=sentences.warnings(selection, problems), trust_report=sentences.trust(selection)
     )
@@ -201,7 +201,8 @@ def _selection(
 def _settings(options: Options, problem: Problem) -> dict[str, Any]:
     """What `Selection.settings` says."""
     told = {name: value for name, value in vars(options).items() if name not in ("seed", "fixed")}
-    told |= {"fixed": sorted(options.fixed), "labelled": problem.table.label is not None}
+    given = {"labels": problem.table.label is not None, "fixed": bool(options.fixed)}
+    told |= {"given": [name for name, there in given.items() if there]}
     prior = None if options.prior is None else options.prior.to_dict()
     return told | {"prior": prior, "dtype": str(options.dtype), "weighted": bool((problem.table.weight != 1).any())}
 

@@ -39,7 +39,7 @@ def trust(selection: Selection) -> tuple[str, ...]:
     said += doubt.overlap(selection.doubts, best.num_components)
     said += _elsewhere(selection.criterion, ranking)
     said += _failures(selection)
-    said += _tiny(best)
+    said += _tiny(best) + _noise(best)
     return tuple(said)
 
 
@@ -84,6 +84,13 @@ def _tiny(fit: Fit) -> list[str]:
     if fit.spurious or fit.num_components == 1 or smallest >= TINY * (len(fit.columns) + 1):
         return []
     return [f"The smallest cluster of the choice has only {smallest:g} rows: look at them before you believe in it."]
+
+
+def _noise(fit: Fit) -> list[str]:
+    if fit.noise is None:
+        return []
+    rows = fit.num_rows - fit.sizes.sum()
+    return [f"Noise has a share of {fit.noise_weight:.1%}: {rows:g} rows are more likely to be noise than of any cluster."]
 
 
 def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:

@@ -37,12 +37,11 @@ class Room:
         self.names = list(dict.fromkeys(fit.family for fit in fits))
         sources = {fit.family: fit.source for fit in fits}
         families = family_names.resolve([sources[name] or name for name in self.names], data.shape[1])
-        options = Options.once()
+        options = Options.as_of(fits[0])
         table = tabular.Table(data, weights, fits[0].columns)
         sizes = sorted({fit.num_components for fit in fits})
         self.problem = problem = Problem(table, families, sizes, options)
-        self.bound = {cell.family.name: cell.family for cell in problem.cells}
-        self.families = [self.bound[name] for name in self.names]
+        self.models = {cell.family.name: cell.model for cell in problem.cells}
         self.weight, self.offset = problem.table.weight, problem.offset / problem.total
         half = -(-max(sizes) // 2)
         self.parts = [part for part in ([f for f in fits if (f.num_components > half) == big] for big in (False, True)) if part]
@@ -53,7 +52,8 @@ class Room:
         """Every cell on every resample, from the fit to all rows and from random starts on the resample."""
         problem, out = self.problem, {}
         unit = unit_scale(problem.rows, self.weight)
-        draws = [init.Starts(unit, own(number), (*seed, number)) for number in range(count)]
+        noisy = problem.region is not None
+        draws = [init.draws(unit, own(number), (*seed, number), noisy=noisy) for number in range(count)]
         for part in self.parts:
             replicates = self._replicates(own, part)
             tasks = []
@@ -76,11 +76,11 @@ class Room:
 
     def params(self, fit: Fit) -> MixtureParams:
         """A fit's params in internal units."""
-        components = self.bound[fit.family].adopt(fit.params.asdict(), self.problem.centre, self.problem.scale)
+        components = self.models[fit.family].family.adopt(fit.params.asdict(), self.problem.centre, self.problem.scale)
         return MixtureParams(np.log(fit.params.weights), components)
 
     def log_joint(self, name: str, params: Sequence[MixtureParams]) -> Iterator[np.ndarray]:
-        """log p(component, row) in the data's units, (k, n) for each of some fits of one family, on all rows."""
+        """log p(component, row) in the data's units, (k, n) for each of some fits of one family, on all rows; with noise, one row more."""
         widest = [fit for fit in self.parts[-1] if fit.num_components >= max(len(point.log_weights) for point in params)]
         reader = self._replicates(self.weight, widest or self.parts[-1])
         family = np.full(len(params), self.names.index(name))
@@ -88,7 +88,8 @@ class Room:
             yield joint + self.offset
 
     def _replicates(self, weight: Any, part: list[Fit]) -> Replicates:
-        return Replicates(self.problem.rows, weight, self.families, max(fit.num_components for fit in part))
+        models = [self.models[name] for name in self.names]
+        return Replicates(self.problem.rows, weight, models, max(fit.num_components for fit in part))
 
 
 def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:
