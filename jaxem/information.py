@@ -121,12 +121,13 @@ class Local:
         self.problem = bound(fit, data, weights)
         cell, engine = self.problem.cells[0], self.problem.engines[0]
         self.model = cell.accurate
+        size = fit.num_params - ("noise" in fit.terms)  # the volume counts as a parameter, and is not one of the likelihood
         with precision(np.float64):
             params = MixtureParams(
                 np.log(fit.params.weights), cell.family.adopt(fit.params.asdict(), self.problem.centre, self.problem.scale)
             )
             for _ in range(NEWTON_STEPS):
-                here = jax.device_get(_curvature(self.model, params, engine.data, num_params=fit.num_params))
+                here = jax.device_get(_curvature(self.model, params, engine.data, num_params=size))
                 _refuse(fit, here)
                 step = np.linalg.solve(here.information, here.gradient)
                 if here.gradient @ step < AT_MAXIMUM:

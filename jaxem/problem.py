@@ -86,7 +86,9 @@ class Problem:
         self.offset = self.offset_of(table.weight)
         self.distinct = table.num_distinct(max(components))
         if options.fixed and len(components) > 1:
-            raise ValueError(f"fixed parameters are those of one number of components, got {len(components)} numbers to choose from")
+            raise ValueError(
+                f"fixed parameters are those of one number of components, got {len(components)} numbers to choose from"
+            )
         rows = self.rows
         self.region = noise.region(table.seen()) if options.noise else None
         whole = self._filled(rows, table.weight)

@@ -1,0 +1,233 @@
+"""What else may be asked of a mixture: noise, known labels, equal weights, fixed parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp
+
+import jaxem
+from jaxem import noise
+
+
+SIZES = 120, 120, 30
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(5)
+    blobs = [
+        rng.normal(centre, spread, (size, 2)) for centre, spread, size in zip([(0, 0), (6, 2)], [1.0, 0.6], SIZES, strict=False)
+    ]
+    return np.concatenate([*blobs, rng.uniform(-12, 18, (SIZES[2], 2))])
+
+
+@pytest.fixture(scope="module")
+def noisy(rows):
+    return jaxem.select(rows, ["EEE", "VVV"], range(1, 5), noise=True)
+
+
+def near(got, wanted, rtol, atol):
+    np.testing.assert_allclose(np.asarray(got), np.asarray(wanted), rtol=rtol, atol=atol)
+
+
+def log_components(fit, x):
+    """log of weight times density by SciPy, shape (n, k)."""
+    p = fit.params
+    parts = [stats.multivariate_normal(m, c).logpdf(x) for m, c in zip(p.means, p.covariances, strict=True)]
+    return np.stack(parts, axis=1) + np.log(p.weights)
+
+
+class TestNoise:
+    def test_outliers_invent_no_clusters(self, rows, noisy):
+        assert noisy.best.num_components == 2
+        assert jaxem.select(rows, ["EEE", "VVV"], range(1, 5)).best.num_components > 2
+        near(noisy.best.noise_weight, SIZES[2] / sum(SIZES), 0, 0.05)
+        assert any(sentence.startswith("Noise has a share of") for sentence in noisy.trust_report)
+
+    def test_density_is_that_of_the_definition(self, rows, noisy):
+        fit = noisy["VVV", 2]
+        flat = np.log(1 - fit.params.weights.sum()) - fit.noise.log_volume
+        joint = np.column_stack([log_components(fit, rows), np.full(len(rows), flat)])
+        near(fit.log_prob(rows), logsumexp(joint, axis=1), 1e-9, 1e-9)
+        near(fit.log_prob(rows).sum(), fit.log_likelihood, 1e-10, 1e-8)
+        near(fit.predict_proba(rows), np.exp(joint - logsumexp(joint, axis=1)[:, None]), 1e-8, 1e-8)
+        assert set(fit.predict(rows)) == {-1, 0, 1}
+        near((fit.predict(rows) == -1).sum(), len(rows) - fit.sizes.sum(), 0, 0)
+
+    def test_weight_of_the_noise_is_stationary(self, rows):
+        fit = jaxem.fit(rows, "VVV", 2, noise=True, tol=1e-8)
+        near(fit.predict_proba(rows).mean(0), [*fit.params.weights, fit.noise_weight], 1e-5, 1e-5)
+
+    def test_samples(self, noisy):
+        fit = noisy["VVV", 2]
+        drawn = fit.sample(20_000, seed=1)
+        near(
+            drawn.mean(0),
+            fit.params.weights @ fit.params.means + fit.noise_weight * (fit.noise.origin + fit.noise.edges.sum(0) / 2),
+            0,
+            0.1,
+        )
+        near((fit.predict(drawn) == -1).mean(), fit.noise_weight, 0, 0.02)
+
+    def test_survives_saving(self, noisy, rows, tmp_path):
+        fit = noisy.best
+        fit.save(tmp_path / "model.npz")
+        for again in (jaxem.load(tmp_path / "model.npz"), jaxem.Fit.from_json(fit.to_json())):
+            assert again.terms == fit.terms
+            assert (again.predict_proba(rows) == fit.predict_proba(rows)).all()
+
+    def test_errors_are_those_of_a_numerical_hessian(self, rows):
+        x = rows[:, 0]
+        fit = jaxem.fit(x, "E", 2, noise=True, tol=1e-9)
+        found = fit.standard_errors(x).params
+
+        def log_likelihood(point):
+            (a, b, m, n), variance = point[:4], point[4]
+            sd = np.sqrt(variance)
+            flat = (1 - a - b) * np.exp(-fit.noise.log_volume)
+            return np.log(a * stats.norm.pdf(x, m, sd) + b * stats.norm.pdf(x, n, sd) + flat).sum()
+
+        at = np.array([*fit.params.weights, *fit.params.means[:, 0], fit.params.covariances[0, 0, 0]])
+        errors = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, at, 1e-3))))
+        near([*found.weights, *found.means[:, 0], found.covariances[0, 0, 0]], errors, 1e-4, 0)
+
+    def test_resampling_knows_of_it(self, rows):
+        noisy = jaxem.select(rows, "EEE", [1, 2], noise=True)
+        few = noisy.best.standard_errors(rows, "bootstrap", num_replicates=20)
+        simulated = noisy.best.standard_errors(rows, "parametric-bootstrap", num_replicates=20)
+        assert few.num_failed == simulated.num_failed == 0
+        near(np.log(few.params.means / simulated.params.means), np.zeros((2, 2)), 0, np.log(2.5))
+        assert noisy.cross_validate(rows, 3, num_restarts=1).best[1] == 2
+        assert noisy.stability(rows, 3, num_restarts=1).share_of_num_components == 1
+        assert (noisy.merge(rows).predict(rows, 1) == np.where(noisy.best.predict(rows) < 0, -1, 0)).all()
+
+    def test_region_is_the_smaller_box(self):
+        along = np.linspace(-1, 1, 50)
+        slanted = np.stack([along + 0.01 * along**2, along - 0.01 * along**2], axis=1)
+        box = noise.region(slanted)
+        inside = np.linalg.solve(box.edges.T, (slanted - box.origin).T)
+        assert inside.min() > -1e-9
+        assert inside.max() < 1 + 1e-9
+        assert box.log_volume < np.log(np.ptp(slanted, axis=0)).sum() - 2
+
+    def test_lonely_rows_are_guessed(self, rows):
+        lonely = noise.guess(rows.T / rows.std(0)[:, None], np.ones(len(rows)))
+        assert lonely[-SIZES[2] :].mean() > 0.6
+        assert lonely[: -SIZES[2]].mean() < 0.05
+
+
+def hessian(function, at, step):
+    """Central differences, Richardson-extrapolated."""
+
+    def once(h):
+        size = h * np.maximum(np.abs(at), 0.1)
+        basis = np.diag(size)
+        out = np.empty((len(at), len(at)))
+        for i, j in np.ndindex(out.shape):
+            corners = [function(at + s * basis[i] + t * basis[j]) * s * t for s in (1, -1) for t in (1, -1)]
+            out[i, j] = sum(corners) / (4 * size[i] * size[j])
+        return out
+
+    return (4 * once(step / 2) - once(step)) / 3
+
+
+class TestLabels:
+    def test_numbers_stay_and_the_likelihood_is_that_of_rows_and_labels(self, rows):
+        label = np.full(len(rows), -1)
+        label[:10], label[SIZES[0] : SIZES[0] + 10] = 1, 0
+        fit = jaxem.fit(rows, "VVV", 3, labels=label)
+        near(fit.params.means[:2], [[6, 2], [0, 0]], 0, 0.4)
+        joint = log_components(fit, rows)
+        own = np.where(label >= 0, joint[np.arange(len(rows)), label], logsumexp(joint, axis=1))
+        near(fit.log_likelihood, own.sum(), 1e-9, 1e-8)
+
+    def test_all_known_is_one_m_step(self, rows):
+        label = np.repeat([2, 0, 1], SIZES)
+        fit = jaxem.fit(rows, "VVV", 3, labels=label, num_restarts=2, moves=False)
+        near(fit.params.weights, np.bincount(label) / len(rows), 1e-9, 1e-9)
+        near(fit.params.means, [rows[label == k].mean(0) for k in range(3)], 1e-9, 1e-9)
+        near(fit.params.covariances, [np.cov(rows[label == k].T, bias=True) for k in range(3)], 1e-7, 1e-9)
+
+    def test_none_known_is_no_labels(self, rows):
+        short = {"num_restarts": 3, "moves": False}
+        plain, blank = jaxem.fit(rows, "VVV", 2, **short), jaxem.fit(rows, "VVV", 2, labels=[-1] * len(rows), **short)
+        assert plain.log_likelihood == blank.log_likelihood
+        assert blank.terms == {}
+
+    def test_known_rows_keep_the_order_over_moves(self, rows):
+        label = np.full(len(rows), -1)
+        label[[0, SIZES[0]]] = 1, 0
+        sel = jaxem.select(rows, "VVI", range(2, 5), labels=label)
+        for fit in sel.fits.values():
+            assert fit.predict(rows[[0, SIZES[0]]]).tolist() == [1, 0]
+
+    @pytest.mark.parametrize(
+        ("labels", "sentence"),
+        [
+            ([0] * 5, "one entry for each of the 270 rows"),
+            (np.r_[2, [-1] * 269], "row 1 is said to come from component 2, so num_components must be at least 3, got 2"),
+            (np.r_[-2, [-1] * 269], "label of row 1 is -2"),
+            (np.r_[0.5, [-1] * 269], "label of row 1 is 0.5"),
+            ([0] * 270, "none is left for component 1 of 2"),
+            (["a"] * 270, "labels must be 270 component numbers"),
+        ],
+    )
+    def test_bad_labels(self, rows, labels, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            jaxem.fit(rows, "VVV", 2, labels=labels)
+
+
+class TestEqualWeights:
+    def test_weights_are_equal(self, rows):
+        free, fit = jaxem.fit(rows, "VVV", 3), jaxem.fit(rows, "VVV", 3, equal_weights=True)
+        near(fit.params.weights, [1 / 3] * 3, 1e-12, 0)
+        assert fit.num_params == free.num_params - 2
+        assert fit.log_likelihood < free.log_likelihood
+
+
+class TestFixed:
+    MEANS = np.array([[6.0, 2.0], [0.0, 0.0]])
+
+    def test_means(self, rows):
+        fit = jaxem.fit(rows, "VVV", 2, fixed={"means": self.MEANS}, tol=1e-9)
+        resp = fit.predict_proba(rows)
+        away = rows[:, None] - self.MEANS
+        wanted = np.einsum("nk,nki,nkj->kij", resp, away, away) / resp.sum(0)[:, None, None]
+        near(fit.params.means, self.MEANS, 1e-12, 1e-12)
+        near(fit.params.covariances, wanted, 1e-4, 1e-4)
+        assert fit.num_params == 1 + 6
+
+    def test_covariances(self, rows):
+        given = np.array([np.eye(2), 4 * np.eye(2)])
+        fit = jaxem.fit(rows, "VVV", 2, fixed={"covariances": given}, tol=1e-9)
+        resp = fit.predict_proba(rows)
+        near(fit.params.covariances, given, 1e-12, 1e-12)
+        near(fit.params.means, resp.T @ rows / resp.sum(0)[:, None], 1e-4, 1e-4)
+        assert fit.num_params == 1 + 4
+
+    @pytest.mark.parametrize(
+        ("asked", "sentence"),
+        [
+            ({"fixed": {"mean": 1}}, 'a dict with "means", "covariances" or both'),
+            ({"fixed": {"means": [[1, 2]]}}, r"means must have shape \(2, 2\), got \(1, 2\)"),
+            ({"fixed": {"means": [1, 2]}}, r"means must be finite numbers of shape \(k, d\)"),
+            ({"fixed": {"covariances": -np.array([np.eye(2)] * 2)}}, "symmetric positive definite"),
+            ({"fixed": {"covariances": [np.eye(2)] * 2}, "family": "EEE"}, "use family='VVV'"),
+        ],
+    )
+    def test_bad_values(self, rows, asked, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            jaxem.fit(rows, **{"family": "VVV", "num_components": 2, **asked})
+
+
+def test_terms_are_true_or_false(rows):
+    for name in ("noise", "equal_weights"):
+        with pytest.raises(TypeError, match=f"{name} must be True or False, got 1"):
+            jaxem.fit(rows, "VVV", 2, **{name: 1})
+
+
+def test_counts_have_no_noise():
+    with pytest.raises(ValueError, match="family of counts"):
+        jaxem.fit([1, 2, 3, 9, 8], "poisson", 2, noise=True)
