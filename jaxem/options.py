@@ -78,6 +78,8 @@ class Options:
         prior = Prior.checked(prior)
         if equal_weights and prior is not None and prior.concentration is not None:
             raise ValueError("prior: concentration bears on the weights, which equal_weights=True fixes: leave one of them out")
+        if fixed is not None and prior is not None:
+            raise ValueError("fixed parameters have no prior: give either fixed or prior")
         return cls(
             tabular.count("num_restarts", num_restarts),
             tabular.count("num_finalists", num_finalists),
