@@ -69,6 +69,12 @@ Array = Annotated[str | None, typer.Option(metavar="NAME", help="Which array of 
 Columns = Annotated[str | None, typer.Option(metavar="A,B", help="The columns to use, by name; all without it.")]
 Weights = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of row weights; 2 is a row seen twice.")]
 Labels = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of known clusters from 1, 0 or empty if unknown.")]
+Believed = Annotated[
+    str | None,
+    typer.Option(
+        "--prior", metavar="NAME", help="fraley-raftery: clusters cannot degenerate (MAP); maximum likelihood without."
+    ),
+]
 Noise = Annotated[bool, typer.Option("--noise", help="Let rows that fit no cluster be noise, spread evenly.")]
 Equal = Annotated[bool, typer.Option("--equal-weights", help="Give all clusters the same share.")]
 Restarts = Annotated[int, typer.Option(metavar="N", min=1, help="Independent starts for each family and K.")]
@@ -133,6 +139,7 @@ def select(
     labels: Labels = None,
     noise: Noise = False,
     equal_weights: Equal = False,
+    prior: Believed = None,
     out: Out = None,
     report: Report = None,
     as_json: Json = False,
@@ -146,7 +153,7 @@ def select(
     asked = {"families": listed(family), "num_components": numbers(components), "criterion": criterion}
     asked |= {"num_resamples": resamples}
     tables = Tables(file, array, columns, weights, labels)
-    asked |= {"noise": noise, "equal_weights": equal_weights}
+    asked |= {"noise": noise, "equal_weights": equal_weights, "prior": prior}
     answer(tables, Output(out, report, as_json, quiet), cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
 
 
@@ -169,6 +176,7 @@ def fit(
     labels: Labels = None,
     noise: Noise = False,
     equal_weights: Equal = False,
+    prior: Believed = None,
     out: Out = None,
     report: Report = None,
     as_json: Json = False,
@@ -180,7 +188,7 @@ def fit(
         raise ValueError(f"fit takes one family, such as VVV or poisson, got {family!r}; use jaxem select to compare several")
     asked = {"families": listed(family), "num_components": [components]}
     tables = Tables(file, array, columns, weights, labels)
-    asked |= {"noise": noise, "equal_weights": equal_weights}
+    asked |= {"noise": noise, "equal_weights": equal_weights, "prior": prior}
     answer(tables, Output(out, report, as_json, quiet), cache, num_restarts=restarts, seed=seed, moves=moves, **asked)
 
 

@@ -74,11 +74,20 @@ def call(selection: Selection) -> str:
     seed = selection.seed[0] if len(selection.seed) == 1 else list(selection.seed)
     defaults = {name: parameter.default for name, parameter in inspect.signature(select).parameters.items()}
     words = [f"criterion={selection.criterion!r}"]
-    words += [f"{name}={value!r}" for name, value in selection.settings.items() if name in defaults and value != defaults[name]]
+    named = {name: value for name, value in selection.settings.items() if name in defaults and value != defaults[name]}
+    words += [f"{name}={_prior(value) if name == 'prior' else repr(value)}" for name, value in named.items()]
     if selection.settings.get("weighted"):
         words.append("weights=weights")
     words += [f"{name}={name}" for name in selection.settings.get("given", ())]
     return f"jaxem.select({', '.join(['data', str(families), str(tried), *words, f'seed={seed}'])})"
+
+
+def _prior(told: dict[str, Any]) -> str:
+    """The expression of a prior; fields that it does not name are at their defaults."""
+    from .prior import DEFAULT, Prior
+
+    named = [f"{name}={value!r}" for name, value in told.items() if value != Prior().to_dict()[name]]
+    return f"jaxem.Prior({', '.join(named)})" if named else repr(DEFAULT)
 
 
 def _choice(selection: Selection, best: Fit) -> str:

@@ -165,6 +165,20 @@ class TestTable:
         assert _terminal._numbers(np.array([value]), np.array([sd])) == [shown]
 
 
+class TestTerms:
+    def test_a_prior_is_passed_on(self, faithful):
+        asked = {"num_restarts": 4, "moves": False, "prior": "fraley-raftery"}
+        outcome = run("fit", FILE, "--components", "2", "--restarts", "4", "--no-moves", "--prior", "fraley-raftery", "--json")
+        told = json.loads(outcome.out)["best"]
+        assert told["log_likelihood"] == jaxem.fit(faithful, "VVV", 2, **asked).log_likelihood
+        assert told["log_likelihood"] < jaxem.fit(faithful, "VVV", 2, num_restarts=4, moves=False).log_likelihood
+
+    def test_an_unknown_prior_is_named(self):
+        outcome = run("select", FILE, "--prior", "flat")
+        assert (outcome.status, outcome.out) == (2, "")
+        assert outcome.err == "jaxem: prior must be None, 'fraley-raftery' or a jaxem.Prior, got 'flat'\n"
+
+
 class TestProgress:
     def test_only_on_a_terminal_and_only_if_wanted(self, monkeypatch):
         with _answer._progress(True) as tell:

@@ -1,5 +1,6 @@
 """The page of HTML: whole, self-contained, and true to its selection."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -60,6 +61,13 @@ def test_the_call_gives_the_selection_again(selection, frame):
     assert call == "jaxem.select(data, ['EEE', 'VVV'], range(1, 4), criterion='bic', num_restarts=3, seed=5)"
     again = eval(call, {"jaxem": jaxem, "data": frame})
     pd.testing.assert_frame_equal(again.table, selection.table)
+
+
+@pytest.mark.parametrize("prior", [jaxem.Prior(), jaxem.Prior(shrinkage=0.1, scale=[1.0, 2.0], floor=0.01)])
+def test_the_call_names_the_prior(selection, prior):
+    told = dataclasses.replace(selection, settings=selection.settings | {"prior": prior.to_dict()})
+    word = re.search(r"prior=(.*), seed=5\)$", report.call(told))[1]
+    assert jaxem.Prior.checked(eval(word, {"jaxem": jaxem})).to_dict() == prior.to_dict()
 
 
 def test_without_a_choice_it_says_so():
