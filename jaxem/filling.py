@@ -69,6 +69,8 @@ def _regression(covariance: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray
 def _patterns(gone: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each pattern of missing cells (d,) but the empty one, and its rows."""
     lacking = np.flatnonzero(gone.any(0))
+    if not len(lacking):  # as may be in the few rows that stand for many
+        return
     which = np.unique(np.packbits(gone[:, lacking], axis=0), axis=1, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
     for rows in np.split(lacking[order], np.flatnonzero(np.diff(which[order])) + 1):

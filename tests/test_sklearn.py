@@ -237,6 +237,16 @@ class TestMissingCells:
         with pytest.raises(ValueError, match="every value of column 1 of X is missing"):
             GaussianMixture(2).fit(np.column_stack([x[:, 0], np.full(len(x), np.nan)]))
 
+    def test_rows_without_any_cell_say_nothing(self, holes):
+        """They add nothing to the likelihood, and their components are the weights."""
+        x = np.column_stack([holes[:, 1]])
+        fitted = GaussianMixture(2, covariance_type="diag", tol=1e-9, max_iter=500, random_state=0).fit(x)
+        without = GaussianMixture(2, covariance_type="diag", tol=1e-9, max_iter=500, random_state=0).fit(
+            x[~np.isnan(x)][:, None]
+        )
+        np.testing.assert_allclose(np.sort(fitted.means_, 0), np.sort(without.means_, 0), rtol=1e-5)
+        np.testing.assert_allclose(fitted.predict_proba([[np.nan]])[0], fitted.weights_)
+
     def test_the_selector_takes_them(self, holes):
         chosen = MixtureSelector("EEE", range(1, 3), n_init=2, moves=False, random_state=0).fit(holes)
         assert chosen.labels_.shape == chosen.predict(holes).shape == (len(holes),)

@@ -8,7 +8,7 @@ from helpers import identical
 from scipy.cluster.hierarchy import linkage
 
 import jaxem
-from jaxem import init, ward
+from jaxem import filling, init, ward
 
 
 K = 3
@@ -113,3 +113,10 @@ def test_ward_cuts_where_scipy_cuts(rng, n, d):
     for k in range(1, min(n, 12)):
         pairs = set(zip(init._cut(ours, n, k).tolist(), init._cut(theirs, n, k).tolist(), strict=True))
         assert len(pairs) == k
+
+
+def test_one_missing_cell_among_many_rows_is_filled(rng):
+    """The rows that one Gaussian is estimated from need not hold it."""
+    rows = rng.normal(size=(2, 5 * filling.ROWS))
+    rows[0, 1] = np.nan
+    assert np.isfinite(filling.filled(rows, np.ones(rows.shape[1]))).all()
