@@ -19,22 +19,37 @@ RIDGE = 1e-6  # of the columns' variances
 def filled(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Rows (d, n) with conditional means in the place of NaN; the rows themselves where there is none.
 
-    Columns must have about unit scale. A filled cell never leaves the range of its column.
+    Columns must have about unit scale.
 
     References:
         Dempster, Laird & Rubin 1977, JRSS-B 39, sec. 4.1.3.
     """
-    gone = np.isnan(x)
-    if not gone.any():
-        return x
-    seen = np.flatnonzero((weight > 0) & ~gone.all(0))
-    some = seen[np.linspace(0, len(seen) - 1, min(ROWS, len(seen))).astype(int)]
-    mean, covariance = _gaussian(x[:, some], weight[some])
-    out = x.copy()
-    for missing, rows in _patterns(gone):
-        slope, _ = _regression(covariance, missing)
-        out[np.ix_(missing, rows)] = mean[missing, None] + slope @ (x[np.ix_(~missing, rows)] - mean[~missing, None])
-    return np.clip(out, np.nanmin(x, axis=1, keepdims=True), np.nanmax(x, axis=1, keepdims=True))
+    return Filler(x, weight)(x) if np.isnan(x).any() else x
+
+
+class Filler:
+    """What fills the missing cells of rows like the ones given; no filled cell leaves the range of its column among them.
+
+    Args:
+        x: Rows, NaN where a cell is missing, shape (d, n).
+        weight: Row weights, shape (n,).
+    """
+
+    def __init__(self, x: np.ndarray, weight: np.ndarray):
+        seen = np.flatnonzero((weight > 0) & ~np.isnan(x).all(0))
+        some = seen[np.linspace(0, len(seen) - 1, min(ROWS, len(seen))).astype(int)]
+        self.mean, self.covariance = _gaussian(x[:, some], weight[some])
+        self.least, self.most = np.nanmin(x, axis=1), np.nanmax(x, axis=1)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Rows (d, n) without NaN."""
+        out = x.copy()
+        for missing, rows in _patterns(np.isnan(x)):
+            slope, _ = _regression(self.covariance, missing)
+            there = x[np.ix_(~missing, rows)] - self.mean[~missing, None]
+            guess = self.mean[missing, None] + slope @ there
+            out[np.ix_(missing, rows)] = np.clip(guess, self.least[missing, None], self.most[missing, None])
+        return out
 
 
 def _gaussian(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,5 +88,5 @@ def _patterns(gone: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return
     which = np.unique(np.packbits(gone[:, lacking], axis=0), axis=1, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
-    for rows in np.split(lacking[order], np.flatnonzero(np.diff(which[order])) + 1):
+    for rows in np.split(lacking[order], np.flatnonzero(np.diff(which[order])) + 1) if len(lacking) else []:
         yield gone[:, rows[0]], rows

@@ -35,6 +35,7 @@ SINGULAR = 1e-9  # smallest eigenvalue of the information, scaled to a unit diag
 DEGENERATE = 1e-11  # smallest singular value of the coordinates, relative to the largest
 BYTES = 2**26  # what the derivatives of one chunk of rows may fill
 LEAST_CHUNK = 16
+MOST_ROWS = 2**20  # in one E-step
 STEP = 1e-4  # of central differences of the published numbers, which are smooth and cost nothing
 
 
@@ -68,7 +69,7 @@ def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
         data: Its `Data`.
         num_params: Free parameters p.
     """
-    stats, _ = model.e_step(params, data)
+    stats, _ = chunked(model.e_step, MOST_ROWS)(params, data)
     flat, unravel = ravel_pytree(stats)
     to_params = ravel_pytree(protocol.to_free(model, params))[1]
 
@@ -192,9 +193,9 @@ def bound(fit: Any, data: Any, weights: Any = None) -> Problem:
     Raises:
         ValueError: if these are not data of the fit's columns.
     """
-    rows = fit.rows(data)
-    checked = tabular.read(rows, weights)
-    table = tabular.Table(rows, checked.weight, fit.columns)
+    rows = fit.rows(data, missing=True)
+    checked = tabular.read(rows, weights, missing=True)
+    table = tabular.Table(rows, checked.weight, fit.columns).without_empty_rows()
     family = fit.source if fit.source is not None else family_names.resolve(fit.family, rows.shape[1])[0]
     with precision(np.float64):
         return Problem(table, [family], [fit.num_components], Options.as_of(fit))

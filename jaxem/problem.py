@@ -103,7 +103,14 @@ class Problem:
         """What a log-likelihood in internal units lacks of one in the data's, for rows of these weights (n,)."""
         if self.table.complete:
             return -float(weight.sum()) * float(np.linalg.slogdet(self.scale)[1])
-        return -float(weight @ ~np.isnan(self.table.x) @ np.log(np.diag(self.scale)))
+        return float(weight @ self.row_offset)
+
+    @property
+    def row_offset(self) -> np.ndarray:
+        """What the log-density of each row in internal units lacks of the one in the data's, shape (n,)."""
+        if self.table.complete:
+            return np.full(self.table.num_rows, -np.linalg.slogdet(self.scale)[1])
+        return -(~np.isnan(self.table.x) @ np.log(np.diag(self.scale)))
 
     def _model(self, bound: Any, num_components: int) -> Mixture:
         """The mixture of one family, bound to the rows, under the terms asked for."""
@@ -151,6 +158,11 @@ class Problem:
         """All rows in internal units, shape (d, n), NaN where missing: made anew each time, for the device holds them already."""
         return self._internal(self.table.x)
 
+    @property
+    def guesses(self) -> np.ndarray:
+        """The same rows with guesses in the place of missing cells."""
+        return self._filled(self.rows, self.table.weight)
+
     def _filled(self, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Rows (d, n) with guesses in the place of missing cells."""
         if self.scaled or self.table.complete:
@@ -197,8 +209,7 @@ class Problem:
             return
         weight, options, sample = self.table.weight, self.options, self.sample
         if sample is None:
-            whole = self._filled(self.rows, weight)
-            self._search(self.able, self.engines, whole, weight, self.table.label, options.max_steps)
+            self._search(self.able, self.engines, self.guesses, weight, self.table.label, options.max_steps)
             return
         for cell in self.able:
             cell.scout = Cell(cell.model, cell.num_components, cell.number)

@@ -19,8 +19,10 @@ from ._status import Status
 from .accelerate import Squarem
 from .cell import DISTINCT
 from .em import advance
+from .filling import Filler
 from .lanes import BLOCK, BLOCK_ELSEWHERE, CACHE_BYTES, TICKS, pad_components, row_bucket, stack, take, trim_components
 from .models.mixture import Mixture, MixtureParams
+from .patterns import Patterned, Patterns, everywhere, guessed
 from .protocol import Data
 from .reduce import chunked
 from .resampling import Own
@@ -71,15 +73,22 @@ class Outcome:
         return self.params is not None and self.admissible
 
 
-def _of_lanes(held: Data, place: np.ndarray) -> Data:
+def _of_lanes(held: Data | Patterned, place: np.ndarray) -> Any:
     """The data of some lanes: their own where each has its own."""
-    axes = _axes(held)
-    return Data(held.x if axes.x is None else held.x[place], held.weight if axes.weight is None else held.weight[place])
+    own = lambda axis, leaf: leaf if axis is None else leaf[place]  # noqa: E731
+    return jax.tree.map(own, _axes(held), held, is_leaf=lambda leaf: leaf is None)
 
 
-def _axes(data: Data) -> Data:
+def _axes(data: Any) -> Any:
     """What of the data differs between lanes."""
-    return Data(0 if data.x.ndim == 3 else None, 0 if data.weight.ndim == 2 else None)  # type: ignore[arg-type]
+    if isinstance(data, Patterned):
+        return Patterned(_axes(data.filled), _axes(data.whole), _axes_of(data.tiles, 1), None)  # type: ignore[arg-type]
+    return _axes_of(data, 0)
+
+
+def _axes_of(data: Data, before: int) -> Any:
+    """The same of rows with so many axes in front that lanes share."""
+    return Data(0 if data.x.ndim == 3 + before else None, 0 if data.weight.ndim == 2 + before else None)  # type: ignore[arg-type]
 
 
 def _advance(models, states, data, tol, max_steps, *, method, chunk):
@@ -103,7 +112,10 @@ def _begin_at(models, params, data, *, method):
 
 
 def _log_joint(models, params, data):
-    return jax.vmap(lambda model, point, own: model.log_classes(point, own), in_axes=(0, 0, _axes(data)))(models, params, data)
+    def joint(model, point, own):
+        return everywhere(lambda rows: model.log_classes(point, rows), own)
+
+    return jax.vmap(joint, in_axes=(0, 0, _axes(data)))(models, params, data)
 
 
 _advance_block = jax.jit(_advance, static_argnames=("method", "chunk"))
@@ -116,7 +128,8 @@ class Replicates:
     """Data sets of one shape, and the programs that fit mixtures of some families to each of them.
 
     Args:
-        rows: Rows in internal units, shape (d, n), or a function that gives those of a data set by its number.
+        rows: Rows in internal units, shape (d, n), or a function that gives those of a data set by its number; NaN where a cell is
+            missing, the same ones in all data sets.
         weight: Row weights, shape (n,), or a function that gives those of a data set by its number.
         models: Mixtures of one kind, their families bound.
         width: Components every lane is padded to.
@@ -137,9 +150,12 @@ class Replicates:
         num_finalists: int = 3,
     ):
         self.rows, self.weight = rows, weight
-        example = np.shape(rows(0) if callable(rows) else rows)
-        self.num_features, self.num_rows = example
+        example = rows(0) if callable(rows) else rows
+        self.num_features, self.num_rows = example.shape
         self.padded = row_bucket(self.num_rows)
+        gone = np.isnan(example)
+        self.patterns = Patterns(gone, row_bucket) if gone.any() else None
+        self.fill = Filler(example, weight(0) if callable(weight) else weight) if gone.any() else np.asarray
         self.bytes = 8 * self.padded * (self.num_features * callable(rows) + callable(weight))
         self.families, self.width = [model.family for model in models], width
         self.models = stack(list(models))
@@ -167,7 +183,7 @@ class Replicates:
         several = np.bincount(of_task, minlength=len(tasks))[of_task] > 1
         if several.any():
             self._run(states, held, place, family, np.flatnonzero(several), min(STAGE, self.max_steps))
-        total = np.broadcast_to(np.asarray(held.weight).sum(-1), int(place.max()) + 1)[place]
+        total = np.broadcast_to(np.asarray(guessed(held).weight).sum(-1), int(place.max()) + 1)[place]
         sound = self._admissible(states.params, total, family, size)
         final = np.array(sorted(self._finalists(states, of_task, sound)))
         self._run(states, held, place, family, final, self.max_steps)
@@ -210,16 +226,19 @@ class Replicates:
         if len(tasks) > first:
             yield first, len(tasks)
 
-    def _hold(self, dataset: np.ndarray) -> tuple[Data, np.ndarray]:
+    def _hold(self, dataset: np.ndarray) -> tuple[Data | Patterned, np.ndarray]:
         """The data sets of some lanes, each once, and which of them each lane sees."""
         numbers, place = np.unique(dataset, return_inverse=True)
 
-        def padded(source: Any) -> Any:
-            own = np.stack([np.asarray(source(int(one))) for one in numbers]) if callable(source) else source
+        def held(source: Any, change: Any = np.asarray) -> Any:
+            return np.stack([change(source(int(one))) for one in numbers]) if callable(source) else change(source)
+
+        def padded(own: Any, source: Any) -> Any:
             whole = np.pad(own, [(0, 0)] * (own.ndim - 1) + [(0, self.padded - self.num_rows)])
             return whole if callable(source) else jnp.asarray(whole)
 
-        return Data(padded(self.rows), padded(self.weight)), place
+        data = Data(padded(held(self.rows, self.fill), self.rows), padded(held(self.weight), self.weight))
+        return data if self.patterns is None else self.patterns.data(held(self.rows), data), place
 
     def _blocks(self, lanes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Lanes a block at a time, and the same filled up to the width of the program."""
@@ -227,7 +246,7 @@ class Replicates:
             mine = lanes[first : first + self.block]
             yield mine, np.concatenate([mine, np.repeat(mine[:1], self.block - len(mine))])
 
-    def _begin(self, starts: list[Any], held: Data, place: np.ndarray, family: np.ndarray) -> Any:
+    def _begin(self, starts: list[Any], held: Data | Patterned, place: np.ndarray, family: np.ndarray) -> Any:
         """States of all lanes, stacked."""
         given = np.array([isinstance(start, MixtureParams) for start in starts])
         reference = self.families[0].reference(self.width, self.num_features, np.float64)
@@ -235,7 +254,7 @@ class Replicates:
         whole = None
         for at_params in (True, False):
             for mine, full in self._blocks(np.flatnonzero(given == at_params)):
-                models, data = take(self.models, family[full]), _of_lanes(held, place[full])
+                models, data = take(self.models, family[full]), _of_lanes(guessed(held), place[full])
                 if at_params:
                     params = stack([pad_components(starts[lane], self.width) for lane in full])
                     states = _begin_block_at(models, params, data, method=self.method)
@@ -252,7 +271,9 @@ class Replicates:
                 _put(whole, mine, states)
         return whole
 
-    def _run(self, states: Any, held: Data, place: np.ndarray, family: np.ndarray, lanes: np.ndarray, max_steps: int) -> None:
+    def _run(
+        self, states: Any, held: Data | Patterned, place: np.ndarray, family: np.ndarray, lanes: np.ndarray, max_steps: int
+    ) -> None:
         """Advance some lanes, in place, until each has converged, failed or taken `max_steps` steps."""
         status = states.status
         again = lanes[(status[lanes] == Status.MAX_STEPS) & (states.num_steps[lanes] < max_steps)]

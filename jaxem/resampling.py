@@ -24,6 +24,11 @@ def num_draws(weight: np.ndarray) -> int:
     return int(weight.sum() if _whole(weight) else np.count_nonzero(weight))
 
 
+def draws_of(weight: np.ndarray) -> np.ndarray:
+    """Which rows' patterns of missing cells the rows of such a sample have, shape (num_draws,)."""
+    return np.repeat(np.arange(len(weight)), weight.astype(int) if _whole(weight) else weight > 0)
+
+
 def bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
     """Weights of bootstrap samples (Efron 1979): rows drawn with replacement, as many as there are.
 
@@ -91,6 +96,7 @@ def simulate(
     num_rows: int,
     seed: tuple[int, ...],
     noise: Callable[[Any, int], np.ndarray] | None = None,
+    gone: np.ndarray | None = None,
 ) -> Own:
     """Rows (d, n) drawn from a mixture, in the units of its params. Call within float64.
 
@@ -100,6 +106,7 @@ def simulate(
         num_rows: n.
         seed: Words of the seed.
         noise: Draws rows (d, n) of noise, given a generator and n.
+        gone: Cells (d, n) that are to be missing.
     """
     share = np.exp(params.log_weights)
     rest = max(0.0, 1 - share.sum()) if noise else 0.0
@@ -110,7 +117,8 @@ def simulate(
         labels = rng.choice(len(share), num_rows, p=share)
         key = jax.random.key(int(rng.integers(2**31)))
         rows = np.asarray(_sample(family, key, params.components, labels), float)
-        return rows if noise is None else np.where(rng.random(num_rows) < rest, noise(rng, num_rows), rows)
+        rows = rows if noise is None else np.where(rng.random(num_rows) < rest, noise(rng, num_rows), rows)
+        return rows if gone is None else np.where(gone, np.nan, rows)
 
     return draw
 

@@ -236,7 +236,8 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, num_replicates: int, se
     with precision(np.float64):
         if kind == "parametric-bootstrap":
             num_rows = resampling.num_draws(weight)
-            rows = resampling.simulate(family, params, num_rows, seed, problem.sample_noise)
+            gone = None if problem.table.complete else np.isnan(rows[:, resampling.draws_of(weight)])
+            rows = resampling.simulate(family, params, num_rows, seed, problem.sample_noise, gone)
             own = np.full(num_rows, weight.sum() / num_rows)
         elif kind == "jackknife":
             own, num_replicates = resampling.jackknife(weight), int(np.count_nonzero(weight))

@@ -101,7 +101,9 @@ class Table:
             raise ValueError(f"every column is constant ({', '.join(names)}): there is nothing to cluster")
         said = tuple(f"Column {name!r} is constant and was left out." for name in names)
         kept = tuple(name for name, same in zip(self.columns, constant, strict=True) if not same)
-        return dataclasses.replace(self, x=self.x[:, ~constant], columns=kept, warnings=(*self.warnings, *said))
+        x = self.x[:, ~constant]
+        weight = self.weight if self.complete else np.where(np.isnan(x).all(1), 0.0, self.weight)
+        return dataclasses.replace(self, x=x, weight=weight, columns=kept, warnings=(*self.warnings, *said))
 
 
 def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = False) -> Table:

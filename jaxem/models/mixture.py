@@ -77,10 +77,14 @@ class Mixture:
         """log p(component, row)."""
         return self.family.log_prob(params.components, x) + params.log_weights[:, None]
 
+    def log_components(self, params: MixtureParams, data: Data) -> Float[Array, "k n"]:
+        """log p(component, cells that are there)."""
+        family = as_seen(self.family, params.components, data)
+        return family.log_prob(params.components, data.x) + params.log_weights[:, None]
+
     def log_classes(self, params: MixtureParams, data: Data) -> Float[Array, "c n"]:
         """log p(class, row) of all that a row may come from: the components that its label permits and, last, the noise."""
-        joint = as_seen(self.family, params.components, data).log_prob(params.components, data.x) + params.log_weights[:, None]
-        joint = self._permitted(joint, data)
+        joint = self._permitted(self.log_components(params, data), data)
         if self.noise is None:
             return joint
         return jnp.concatenate([joint, jnp.broadcast_to(self._log_noise(params, data), joint[:1].shape)])

@@ -27,7 +27,8 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
 
     Two columns or more: the two that set the clusters apart most, with the regions that hold 50 % and 95 % of each Gaussian
     component. Counts are spread a little, so that equal rows do not hide each other, and bars show a rate and its standard
-    deviation. One column: a histogram, and the density of each component weighted by its share.
+    deviation. One column: a histogram, and the density of each component weighted by its share. Rows that lack a cell of those to
+    be shown are left out.
 
     Args:
         fit: A fitted mixture.
@@ -37,10 +38,10 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
     Raises:
         ValueError: for a column that the fit does not have.
     """
-    ax, rows = axes(ax), shown(fit.rows(data))
+    ax, rows = axes(ax), shown(fit.rows(data, missing=True))
     title = f"{fit.family}, K = {fit.num_components}"
     if len(fit.columns) == 1:
-        _one_column(fit, rows[:, 0], ax)
+        _one_column(fit, rows[~np.isnan(rows[:, 0]), 0], ax)
         legend_above(ax, title=title)
         return ax
     pair = two_columns(fit, columns)
@@ -127,7 +128,7 @@ def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.nda
         else tuple(columns)
     )
     places = [two_columns(fit, (name, name))[0] for name in names]
-    rows = shown(fit.rows(data))
+    rows = shown(fit.rows(data, missing=True))
     labels = fit.predict(rows)
     size = max(6.0, 1.9 * len(names))
     grid = figure((size, size)).subplots(len(names), len(names), squeeze=False, sharex="col")
@@ -146,9 +147,11 @@ def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.nda
 
 def _marginal(fit: Fit, x: np.ndarray, labels: np.ndarray, ax: Axes) -> None:
     """A histogram of one column, in the colours of the clusters."""
-    parts, colours = [x[labels == k] for k in range(fit.num_components)], [colour(k) for k in range(fit.num_components)]
+    seen = ~np.isnan(x)
+    parts = [x[(labels == k) & seen] for k in range(fit.num_components)]
+    colours = [colour(k) for k in range(fit.num_components)]
     if fit.noise is not None:
-        parts, colours = [x[labels < 0], *parts], [GREY, *colours]
+        parts, colours = [x[(labels < 0) & seen], *parts], [GREY, *colours]
     ax.hist(parts, 24, stacked=True, color=colours, edgecolor="white", linewidth=0.4)
     ax.set_yticks([])
 
@@ -175,7 +178,7 @@ def density(fit: Fit, data: Any = None, ax: Axes | None = None, columns: tuple[s
     drawn = fit.sample(20_000)[:, pair]
     levels = np.quantile(_mixture_density(fit.params.weights, means, covariances, drawn), 1 - np.array(CONTOURS))
     if data is not None:
-        ax.scatter(*shown(fit.rows(data))[:, pair].T, s=8, color=GREY, alpha=0.5, linewidths=0)
+        ax.scatter(*shown(fit.rows(data, missing=True))[:, pair].T, s=8, color=GREY, alpha=0.5, linewidths=0)
     ax.contourf(x, y, height, [*levels, height.max() * 1.01], cmap="Blues", alpha=0.55)
     lines = ax.contour(x, y, height, levels, colors="#08306B", linewidths=1.0)
     ax.clabel(lines, fmt=dict(zip(lines.levels, (f"{100 * share:.0f} %" for share in CONTOURS), strict=True)), fontsize=9)

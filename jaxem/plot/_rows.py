@@ -30,7 +30,7 @@ def uncertainty(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str,
     Raises:
         ValueError: for a column that the fit does not have.
     """
-    ax, rows = axes(ax), shown(fit.rows(data))
+    ax, rows = axes(ax), shown(fit.rows(data, missing=True))
     resp = fit.predict_proba(rows)
     labels, doubt = resp.argmax(axis=1), 1 - resp.max(axis=1)
     if len(fit.columns) == 1:
@@ -63,7 +63,7 @@ def responsibilities(fit: Fit, data: Any, ax: Axes | None = None) -> Axes:
         data: The rows, as given to `jaxem.fit`.
         ax: Where to draw; a new figure without it.
     """
-    ax, resp = axes(ax), fit.predict_proba(shown(fit.rows(data)))
+    ax, resp = axes(ax), fit.predict_proba(shown(fit.rows(data, missing=True)))
     labels = resp.argmax(axis=1)
     order = np.lexsort((-resp.max(axis=1), labels))
     image = ax.imshow(resp[order].T, aspect="auto", cmap="cividis", vmin=0, vmax=1, interpolation="nearest")

@@ -111,7 +111,7 @@ def bootstrap_lrt(
         seed=seed,
         dtype=np.float64,
     )
-    table = tabular.read(data, weights)
+    table = _unfolded(tabular.read(data, weights, missing=True).without_empty_rows())
     named = family_names.resolve([family], num_features(table, family))
     if len(named) != 1:
         raise ValueError(f"bootstrap_lrt takes one family, got {len(named)} ({', '.join(one.name for one in named)})")
@@ -157,7 +157,8 @@ class _Samples:
         self.k = len(null.log_weights)
         num_rows = resampling.num_draws(weight)
         size = max(num_rows, rows.shape[1])
-        draw = resampling.simulate(model.family, null, num_rows, options.seed)
+        gone = None if problem.table.complete else np.isnan(rows)
+        draw = resampling.simulate(model.family, null, num_rows, options.seed, gone=gone)
         simulated = np.pad(np.full(num_rows, weight.sum() / num_rows), (0, size - num_rows))
         observed = np.pad(weight, (0, size - len(weight)))
         self.weight = lambda number: simulated if number else observed
@@ -177,7 +178,7 @@ class _Samples:
                 yield 2 * (above.log_likelihood - below.log_likelihood) if usable else np.nan
 
     def _tasks(self, number: int, joint: np.ndarray) -> tuple[Task, Task]:
-        rows, weight, k = self.rows(number), self.weight(number), self.k
+        rows, weight, k = self.replicates.fill(self.rows(number)), self.weight(number), self.k
         draws = init.Starts(unit_scale(rows, weight), weight, (*self.seed, number))
         resp = np.exp(joint - joint.max(0))
         parts = init.halves(rows, weight, resp / resp.sum(0))
@@ -190,6 +191,15 @@ class _Samples:
             Task(number, 0, k, [self.null, *random(k, NULL_RESTARTS if k > 1 else 0)]),
             Task(number, 0, k + 1, [*splits, *random(k + 1, self.num_restarts)]),
         )
+
+
+def _unfolded(table: tabular.Table) -> tabular.Table:
+    """Where cells are missing, every row as often as its weight says: the samples lack the same cells of the same rows."""
+    if table.complete:
+        return table
+    rows = resampling.draws_of(table.weight)
+    weight = np.ones(len(rows)) if len(rows) == table.weight.sum() else table.weight[rows]
+    return dataclasses.replace(table, x=table.x[rows], weight=weight)
 
 
 def _widened(rows: np.ndarray, size: int) -> np.ndarray:

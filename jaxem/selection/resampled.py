@@ -38,11 +38,11 @@ class Room:
         sources = {fit.family: fit.source for fit in fits}
         families = family_names.resolve([sources[name] or name for name in self.names], data.shape[1])
         options = Options.as_of(fits[0])
-        table = tabular.Table(data, weights, fits[0].columns)
+        table = tabular.Table(data, weights, fits[0].columns).without_empty_rows()
         sizes = sorted({fit.num_components for fit in fits})
         self.problem = problem = Problem(table, families, sizes, options)
         self.models = {cell.family.name: cell.model for cell in problem.cells}
-        self.weight, self.offset = problem.table.weight, problem.offset / problem.total
+        self.weight = problem.table.weight
         half = -(-max(sizes) // 2)
         self.parts = [part for part in ([f for f in fits if (f.num_components > half) == big] for big in (False, True)) if part]
 
@@ -51,7 +51,7 @@ class Room:
     ) -> dict[Key, list[Outcome]]:
         """Every cell on every resample, from the fit to all rows and from random starts on the resample."""
         problem, out = self.problem, {}
-        unit = unit_scale(problem.rows, self.weight)
+        unit = unit_scale(problem.guesses, self.weight)
         noisy = problem.region is not None
         draws = [init.draws(unit, own(number), (*seed, number), noisy=noisy) for number in range(count)]
         for part in self.parts:
@@ -85,7 +85,7 @@ class Room:
         reader = self._replicates(self.weight, widest or self.parts[-1])
         family = np.full(len(params), self.names.index(name))
         for joint in reader.log_joint(params, family, np.zeros(len(params), int)):
-            yield joint + self.offset
+            yield joint + self.problem.row_offset
 
     def _replicates(self, weight: Any, part: list[Fit]) -> Replicates:
         models = [self.models[name] for name in self.names]
@@ -96,10 +96,10 @@ def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:
     """The selection's fits by class of family, each class with the data in its own units."""
     fits = [fit for fit in selection.fits.values() if not fit.status.failed]
     some = fits[0]
-    rows = some.rows(data)
-    weight = tabular.read(rows, weights).weight
+    rows = some.rows(data, missing=True)
+    weight = tabular.read(rows, weights, missing=True).weight
     groups: dict[Any, list[Fit]] = {}
     for fit in fits:
         family = fit.source or family_names.resolve(fit.family, rows.shape[1])[0]
         groups.setdefault((type(family), fit.columns), []).append(fit)
-    return [Room(group, group[0].rows(data), weight) for group in groups.values()]
+    return [Room(group, group[0].rows(data, missing=True), weight) for group in groups.values()]
