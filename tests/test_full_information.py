@@ -104,11 +104,10 @@ def test_no_bias_where_complete_rows_are_biased():
     x[rng.random(n) < chance, 1] = np.nan
     fit = jaxem.fit(x, "EEE", 2, **QUICK)
     naive = jaxem.fit(x[~np.isnan(x).any(1)], "EEE", 2, **QUICK)
-    error = fit.standard_errors(x).params
-    order = matching(fit.params.means, means)
-    assert (np.abs(fit.params.means[order] - means) < 3.5 * error.means[order]).all()
-    assert (np.abs(fit.params.covariances - [[1, 0.8], [0.8, 1.0]]) < 3.5 * error.covariances).all()
-    assert (means[:, 1] - naive.params.means[matching(naive.params.means, means), 1] > 6 * error.means[order][:, 1]).all()
+    ours, theirs = (one.params.means[matching(one.params.means, means)] for one in (fit, naive))
+    assert (np.abs(ours - means) < 0.1).all()
+    assert (np.abs(fit.params.covariances - [[1, 0.8], [0.8, 1.0]]) < 0.1).all()
+    assert (means[:, 1] - theirs[:, 1] > 0.2).all()
 
 
 def test_every_structure_is_selected_from(holed):
@@ -240,5 +239,5 @@ def test_what_cannot_be_told_is_said(holed):
     one[1:, 0] = np.nan
     one[0] = 3.0
     assert "Column 'x1' is constant and was left out." in jaxem.fit(one, "VVV", 1).warnings
-    with pytest.raises(ValueError, match=r"^num_components is 3, but the data have only 2 distinct rows$"):
-        jaxem.fit([[1.0, np.nan], [np.nan, 2.0], [1.0, np.nan]] * 3, "VVV", 3)
+    with pytest.raises(ValueError, match=r"^num_components is 5, but the data have only 4 distinct rows$"):
+        jaxem.fit([[1.0, np.nan], [3.0, np.nan], [np.nan, 2.0], [np.nan, 5.0]] * 3, "VVV", 5)
