@@ -101,16 +101,21 @@ class Options:
         return cls(1, 1, False, "portfolio", 1e-3, 2000, (0,), np.dtype(np.float64), **terms)
 
     @classmethod
-    def as_of(cls, fit: Any) -> Options:
+    def as_of(cls, fit: Any, prior: dict[str, Any] | None = None) -> Options:
         """One plain run under the terms of a fit.
 
+        Args:
+            fit: A `Fit`.
+            prior: The prior that was asked for, as plain numbers, where fits with other K are wanted too: a fit knows its own.
         Raises:
             ValueError: if it was made with labels, which a fit does not hold.
         """
         if "labels" in fit.terms:
             raise ValueError("this needs the labels again, which a fit does not hold; it is not there for fits with labels")
         fixed = {name: getattr(fit.params, name) for name in fit.terms.get("fixed", ())}
-        return cls.once(noise="noise" in fit.terms, equal_weights="equal_weights" in fit.terms, fixed=fixed)
+        told = prior or fit.terms.get("prior")
+        believed = None if told is None else Prior(**told)
+        return cls.once(noise="noise" in fit.terms, equal_weights="equal_weights" in fit.terms, prior=believed, fixed=fixed)
 
 
 FIXABLE = {"means": 2, "covariances": 3}

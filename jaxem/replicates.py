@@ -188,7 +188,7 @@ class Replicates:
         final = np.array(sorted(self._finalists(states, of_task, sound)))
         self._run(states, held, place, family, final, self.max_steps)
         sound[final] = self._admissible(take(states.params, final), total[final], family[final], size[final])
-        height = np.where(np.isfinite(states.log_likelihood) & ~_failed(states.status), states.log_likelihood, -np.inf)
+        height = np.where(np.isfinite(states.objective) & ~_failed(states.status), states.objective, -np.inf)
         lanes: list[list[int]] = [[] for _ in tasks]
         for lane in final:
             lanes[of_task[lane]].append(lane)
@@ -196,13 +196,13 @@ class Replicates:
         for task, mine in zip(tasks, lanes, strict=True):
             best = max(mine, key=lambda lane: (sound[lane], height[lane]))
             params = trim_components(take(states.params, best), task.num_components) if np.isfinite(height[best]) else None
-            value = float(height[best]) if params is not None else np.nan
+            value = float(states.log_likelihood[best]) if params is not None else np.nan
             out.append(Outcome(params, value, bool(sound[best]), Status(int(states.status[best]))))
         return out
 
     def _finalists(self, states: Any, of_task: np.ndarray, sound: np.ndarray) -> Iterator[int]:
         """The best few lanes of every task that are not on the way of a better one, spikes last."""
-        height = np.where(np.isfinite(states.log_likelihood) & ~_failed(states.status), states.log_likelihood, -np.inf)
+        height = np.where(np.isfinite(states.objective) & ~_failed(states.status), states.objective, -np.inf)
         order = np.lexsort((-height, ~sound, of_task))
         chosen: list[Any] = []
         last = -1

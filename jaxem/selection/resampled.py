@@ -30,18 +30,20 @@ class Room:
         fits: The cells' fits.
         data: The data of the selection, its columns only.
         weights: Row weights.
+        prior: The prior of the selection, as plain numbers.
     """
 
-    def __init__(self, fits: list[Fit], data: np.ndarray, weights: np.ndarray):
+    def __init__(self, fits: list[Fit], data: np.ndarray, weights: np.ndarray, prior: dict[str, Any] | None = None):
         self.fits = fits
         self.names = list(dict.fromkeys(fit.family for fit in fits))
         sources = {fit.family: fit.source for fit in fits}
         families = family_names.resolve([sources[name] or name for name in self.names], data.shape[1])
-        options = Options.as_of(fits[0])
+        options = Options.as_of(fits[0], prior)
         table = tabular.Table(data, weights, fits[0].columns).without_empty_rows()
         sizes = sorted({fit.num_components for fit in fits})
         self.problem = problem = Problem(table, families, sizes, options)
-        self.models = {cell.family.name: cell.model for cell in problem.cells}
+        self.models = [cell.model for cell in problem.cells]
+        self.place = {(cell.family.name, cell.num_components): number for number, cell in enumerate(problem.cells)}
         self.weight = problem.table.weight
         half = -(-max(sizes) // 2)
         self.parts = [part for part in ([f for f in fits if (f.num_components > half) == big] for big in (False, True)) if part]
@@ -64,7 +66,7 @@ class Room:
                 tasks += [
                     Task(
                         number,
-                        self.names.index(fit.family),
+                        self.place[fit.family, k],
                         k,
                         [known, *(draws[number].draw("portfolio", k, r)[1] for r in random)],
                     )
@@ -76,20 +78,21 @@ class Room:
 
     def params(self, fit: Fit) -> MixtureParams:
         """A fit's params in internal units."""
-        components = self.models[fit.family].family.adopt(fit.params.asdict(), self.problem.centre, self.problem.scale)
+        components = self.models[self.place[fit.family, fit.num_components]].family.adopt(
+            fit.params.asdict(), self.problem.centre, self.problem.scale
+        )
         return MixtureParams(np.log(fit.params.weights), components)
 
     def log_joint(self, name: str, params: Sequence[MixtureParams]) -> Iterator[np.ndarray]:
         """log p(component, row) in the data's units, (k, n) for each of some fits of one family, on all rows; with noise, one row more."""
         widest = [fit for fit in self.parts[-1] if fit.num_components >= max(len(point.log_weights) for point in params)]
         reader = self._replicates(self.weight, widest or self.parts[-1])
-        family = np.full(len(params), self.names.index(name))
+        family = np.full(len(params), next(number for (own, _), number in self.place.items() if own == name))
         for joint in reader.log_joint(params, family, np.zeros(len(params), int)):
             yield joint + self.problem.row_offset
 
     def _replicates(self, weight: Any, part: list[Fit]) -> Replicates:
-        models = [self.models[name] for name in self.names]
-        return Replicates(self.problem.rows, weight, models, max(fit.num_components for fit in part))
+        return Replicates(self.problem.rows, weight, self.models, max(fit.num_components for fit in part))
 
 
 def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:
@@ -102,4 +105,5 @@ def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:
     for fit in fits:
         family = fit.source or family_names.resolve(fit.family, rows.shape[1])[0]
         groups.setdefault((type(family), fit.columns), []).append(fit)
-    return [Room(group, group[0].rows(data, missing=True), weight) for group in groups.values()]
+    prior = selection.settings.get("prior")
+    return [Room(group, group[0].rows(data, missing=True), weight, prior) for group in groups.values()]
