@@ -54,13 +54,15 @@ def row_bucket(num_rows: int) -> int:
 def pad_data(
     x: np.ndarray, weight: np.ndarray, dtype: Any, label: np.ndarray | None = None, filled: np.ndarray | None = None
 ) -> Data | Patterned:
-    """Rows (d, n), weights (n,) and labels (n,) with invisible rows up to the bucket, on the device.
+    """Rows (d, n), which may have room at the end already, weights (n,) and labels (n,) with invisible rows up to the bucket.
 
     Where some cells of `x` are missing, NaN, `filled` has guesses in their place.
     """
-    extra = row_bucket(x.shape[1]) - x.shape[1]
+    extra = row_bucket(len(weight)) - len(weight)
+    seen = x if filled is None else filled
+    room = extra + len(weight) - seen.shape[1]
     data = Data(
-        jnp.asarray(np.pad(x if filled is None else filled, ((0, 0), (0, extra))), dtype),
+        jnp.asarray(np.pad(seen, ((0, 0), (0, room))) if room else seen, dtype),
         jnp.asarray(np.pad(weight, (0, extra)), dtype),
         None if label is None else jnp.asarray(np.pad(label, (0, extra), constant_values=-1), np.int32),
     )

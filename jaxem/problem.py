@@ -21,7 +21,7 @@ from ._pytree import replace
 from ._status import Status
 from .cell import Cell, Run
 from .filling import filled
-from .lanes import FEW, TICKS, Engine, Work, pad_data, take, trim_components, widths
+from .lanes import FEW, TICKS, Engine, Work, pad_data, row_bucket, take, trim_components, widths
 from .models.mixture import Mixture, MixtureParams
 from .options import Options
 from .patterns import Patterned
@@ -89,7 +89,8 @@ class Problem:
             raise ValueError(
                 f"fixed parameters are those of one number of components, got {len(components)} numbers to choose from"
             )
-        rows = self.rows
+        room = self._internal(table.x, row_bucket(table.num_rows))
+        rows = room[:, : table.num_rows]
         self.region = noise.region(table.seen()) if options.noise else None
         whole = self._filled(rows, table.weight)
         bound = [family.bind(whole, table.weight, self.scale, options.dtype) for family in families]
@@ -97,7 +98,7 @@ class Problem:
         self.cells = [Cell(self._model(one, k), k, number) for number, one in enumerate(bound) for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
-        self.engines = self._all_rows(rows, whole) if self.able else []
+        self.engines = self._all_rows(*((room, room) if whole is rows else (rows, whole))) if self.able else []
 
     def offset_of(self, weight: np.ndarray) -> float:
         """What a log-likelihood in internal units lacks of one in the data's, for rows of these weights (n,)."""
@@ -170,16 +171,17 @@ class Problem:
         centre, scale = _moments(rows.T, weight)  # counts: columns of any scale
         return (filled(((rows.T - centre) / scale).T, weight).T * scale + centre).T
 
-    def _internal(self, x: np.ndarray) -> np.ndarray:
-        """Rows (n, d) in internal units, shape (d, n)."""
+    def _internal(self, x: np.ndarray, room: int = 0) -> np.ndarray:
+        """Rows (n, d) in internal units, shape (d, n), or up to `room` with zeros where scaling makes a copy anyway."""
         if not self.scaled:
             return x.T
         deviation = np.diag(self.scale)
         plain = np.array_equal(self.scale, np.diag(deviation))
-        rows = np.empty(x.shape[::-1])
-        for row, column, centre, unit in zip(rows, x.T, self.centre, deviation if plain else np.ones(len(rows)), strict=True):
-            np.subtract(column, centre, out=row)
-            row /= unit
+        n, d = x.shape
+        rows = np.zeros((d, max(n, room)))
+        for row, column, centre, unit in zip(rows, x.T, self.centre, deviation if plain else np.ones(d), strict=True):
+            np.subtract(column, centre, out=row[:n])
+            row[:n] /= unit
         return rows if plain else np.linalg.solve(self.scale, rows)
 
     def _data(self, rows: np.ndarray, whole: np.ndarray, weight: np.ndarray, label: np.ndarray | None) -> Data | Patterned:
@@ -190,9 +192,9 @@ class Problem:
         """The programs for all rows; after a search on a subsample, few lanes go on, from near their ends: L-BFGS at its best."""
         data = self._data(rows, whole, self.table.weight, self.table.label)
         if self.sample is None:
-            return self._engines(data, rows.shape[1], self._num_lanes())
+            return self._engines(data, self.table.num_rows, self._num_lanes())
         smooth = all(cell.model.smooth for cell in self.able)
-        return self._engines(data, rows.shape[1], SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
+        return self._engines(data, self.table.num_rows, SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
 
     def _engines(self, data: Data | Patterned, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
         """The programs for some rows and about so many lanes a cell."""
@@ -458,8 +460,11 @@ def nearly_collinear(table: tabular.Table) -> bool:
 def _correlation(table: tabular.Table) -> np.ndarray:
     """The correlation matrix of the columns, shape (d, d)."""
     mean, deviation = _moments(table.x, table.weight)
-    unit = (table.x - mean) / deviation
-    return (unit * table.weight[:, None]).T @ unit / table.weight.sum()
+    total = np.zeros((len(mean), len(mean)))
+    for some in tabular.parts(table.num_rows):
+        unit = (table.x[some] - mean) / deviation
+        total += (unit * table.weight[some, None]).T @ unit
+    return total / table.weight.sum()
 
 
 def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -468,11 +473,12 @@ def _moments(x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     if gone.any():
         each = [_moments(column[there, None], weight[there]) for column, there in zip(x.T, ~gone.T, strict=True)]
         return np.array([mean[0] for mean, _ in each]), np.array([deviation[0] for _, deviation in each])
-    size = np.abs(x).max(axis=0)
+    size = np.max([np.abs(x[some]).max(axis=0) for some in tabular.parts(len(x))], axis=0)
     size = np.where(size > 0, size, 1.0)
-    share, small = weight / weight.sum(), x / size
-    mean = share @ small
-    return mean * size, np.sqrt(share @ (small - mean) ** 2) * size
+    share = weight / weight.sum()
+    mean = sum(share[some] @ (x[some] / size) for some in tabular.parts(len(x)))
+    variance = sum(share[some] @ (x[some] / size - mean) ** 2 for some in tabular.parts(len(x)))
+    return mean * size, np.sqrt(variance) * size
 
 
 def _refuse_labels(label: np.ndarray, weight: np.ndarray, components: Sequence[int]) -> None:

@@ -160,9 +160,13 @@ class Fit(criteria.Scored):
 
     def log_prob(self, x: Any) -> np.ndarray:
         """Log-density of each row under the mixture, in nats, shape (n,)."""
-        joint = self.log_joint(x)
-        top = joint.max(axis=1)
-        return top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
+        rows = self.rows(x, missing=True)
+        out = np.empty(len(rows))
+        for some in tabular.parts(len(rows)):  # densities of all rows under all components may not fit into memory
+            joint = self.log_joint(rows[some])
+            top = joint.max(axis=1)
+            out[some] = top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
+        return out
 
     def impute(self, x: Any, num_draws: int | None = None, seed: Any = 0) -> np.ndarray:
         """Rows with their missing cells filled in.
@@ -397,4 +401,4 @@ class Fit(criteria.Scored):
             raise ValueError(
                 f"the fit has {len(self.columns)} columns {list(self.columns)}, but these data have {values.shape[1]}"
             )
-        return values[:, [names.index(name) for name in self.columns]]
+        return values if names == self.columns else values[:, [names.index(name) for name in self.columns]]

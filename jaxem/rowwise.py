@@ -18,7 +18,6 @@ from .protocol import Data
 if TYPE_CHECKING:
     from .result import Fit
 
-ROWS_AT_ONCE = 2**14  # densities of more rows are computed in parts of at most so many
 COMPONENTS = 4  # programs are compiled for multiples of it, so that fits of similar size share one
 
 
@@ -32,9 +31,9 @@ def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str,
     several = take(components, np.arange(-(-k // COMPONENTS) * COMPONENTS) % k)
     out = np.empty((k, len(rows)))
     with precision(np.float64):
-        for part in np.array_split(np.arange(len(rows)), -(-len(rows) // ROWS_AT_ONCE)):
-            data = _on_device(rows[part[0] : part[-1] + 1], family, columns)
-            out[:, part[0] : part[-1] + 1] = np.asarray(_log_prob(family, several, data))[:k, : len(part)]
+        for some in tabular.parts(len(rows)):
+            here = rows[some]
+            out[:, some] = np.asarray(_log_prob(family, several, _on_device(here, family, columns)))[:k, : len(here)]
     return out
 
 

@@ -110,7 +110,7 @@ class Search:
 
     def from_scouts(self, cells: list[Cell]) -> None:
         """Take what a search on a subsample has found to all rows: its leaders a few steps, the best two to convergence."""
-        slowest = sorted(cells, key=lambda cell: -cell.num_components)  # first: what is left at the end leaves places empty
+        slowest = sorted(cells, key=_slowness)
         runs = [
             Run(cell, "all rows", run.kind, place, run.round, params=run.params)
             for cell in slowest
@@ -170,7 +170,7 @@ class Search:
                 states = engine.begin([run.cell.model for run in some], [makes[j] for j in slots])
                 batch = Batch(engine, some, states, self.weight.sum())
                 batch.advance(min(self.effort.stage, self.effort.max_steps), tell)
-                here = [cell for cell in cells if home(self.engines, cell.num_components) is engine]
+                here = [cell for cell in sorted(cells, key=_slowness) if home(self.engines, cell.num_components) is engine]
                 while best := [run for cell in here for run in cell.finalists(of_cell[id(cell)], self.effort.num_finalists)]:
                     batch.finish(best, self.effort.max_steps, self._teller(f"{phase}: to convergence", len(best)))
         finally:  # an interrupted phase leaves what it has run to convergence
@@ -179,9 +179,9 @@ class Search:
 
     def _by_engine(self, runs: list[Run]) -> list[tuple[Engine, list[int]]]:
         """Which of the runs each engine has to do."""
+        order = sorted(range(len(runs)), key=lambda j: _slowness(runs[j].cell))
         groups = [
-            (engine, [j for j, run in enumerate(runs) if home(self.engines, run.cell.num_components) is engine])
-            for engine in self.engines
+            (engine, [j for j in order if home(self.engines, runs[j].cell.num_components) is engine]) for engine in self.engines
         ]
         return [(engine, slots) for engine, slots in groups if slots]
 
@@ -197,6 +197,11 @@ class Search:
             report(phase, done, total)
 
         return tell
+
+
+def _slowness(cell: Cell) -> tuple[int, int]:
+    """Family by family, the most components first: lanes of a family share a block, and what is left at the end is soon done."""
+    return cell.number, -cell.num_components
 
 
 def _rivals(runs: list[Run]) -> list[Run]:

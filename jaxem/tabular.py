@@ -8,9 +8,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+
+ROWS_AT_ONCE = 2**14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +135,11 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
     return table
 
 
+def parts(num_rows: int) -> Iterator[slice]:
+    """All rows, a few at a time: what is computed of them on the way then fits into the cache, and never takes the room of the data."""
+    return (slice(first, first + ROWS_AT_ONCE) for first in range(0, num_rows, ROWS_AT_ONCE))
+
+
 def _refuse(bad: np.ndarray, values: np.ndarray, columns: tuple[str, ...], why: str) -> None:
     where = np.argwhere(bad)
     if len(where):
@@ -166,6 +175,8 @@ def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         if array.ndim != 2:
             raise ValueError(f"data must have shape (n, d) or (n,), got shape {array.shape}")
         names, series = [f"x{j + 1}" for j in range(array.shape[1])], list(array.T)
+        if series and array.dtype == np.float64:  # as it is: nothing here writes to it
+            return array, tuple(names)
     if not series:
         raise ValueError("data must have at least one column")
     numbers = [_numbers(name, values) for name, values in zip(names, series, strict=True)]

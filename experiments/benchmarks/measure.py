@@ -71,7 +71,8 @@ def jaxem_select(data: str, families: Any, components: list[int], restarts: int,
     spurious = [cell for cell, flag in zip(cells, table["spurious"], strict=True) if flag is True or flag == 1]
     steps = {where: int(some.sum()) for where, some in selection.runs.groupby("rows")["num_steps"]}
     memory = {"before data": before, "data": x.nbytes / MEGABYTE, "peak": peak()}
-    about = {"device": device, "dtype": "float64", "versions": jaxem_versions()}
+    useful = selection.work["useful"] / selection.work["done"]
+    about = {"useful share of lane steps": useful, "device": device, "dtype": "float64", "versions": jaxem_versions()}
     return {**times, "cells": found, "spurious": spurious, "lane steps": steps, "memory": memory, **about}
 
 
@@ -103,7 +104,8 @@ def jaxem_scaling(points: list[dict[str, Any]], **often: Any) -> dict[str, Any]:
         call = {"num_restarts": point["restarts"], "moves": False}
         selection, times = timed(lambda x=x, k=point["components"], call=call: jaxem.select(x, "VVV", [k], **call), **often)
         steps = {where: int(some.sum()) for where, some in selection.runs.groupby("rows")["num_steps"]}
-        out.append({**point, **times, "lane steps": steps})
+        useful = selection.work["useful"] / selection.work["done"]
+        out.append({**point, **times, "lane steps": steps, "useful share of lane steps": useful})
     return {"points": out, "versions": jaxem_versions()}
 
 

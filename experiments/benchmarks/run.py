@@ -248,7 +248,7 @@ def provenance(bench: Bench) -> dict[str, Any]:
 
 
 def show(row: str, result: dict[str, Any]) -> None:
-    wanted = ("first", "median", "process", "step", "log_likelihood", "memory")
+    wanted = ("first", "median", "process", "step", "log_likelihood", "useful share of lane steps", "memory")
     for record in result["records"]:
         facts = {name: record[name] for name in wanted if name in record}
         print(f"{row}: {record['who']}: {facts if record['status'] == 'done' else record['status']}", flush=True)

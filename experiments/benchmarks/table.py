@@ -76,6 +76,15 @@ def notes(rows: dict[str, Any]) -> list[str]:
     for who, share in rows.get("5", {}).get("share of the matrix-product rate", {}).items():
         if share:
             out.append(f"Share of the matrix-product rate in the fit with K = 64, {who}: {share:.0%}.")
+    shares = {
+        f"{row}, {record['who']}": record["useful share of lane steps"]
+        for row in sorted(rows)
+        for record in rows[row]["records"]
+        if "useful share of lane steps" in record
+    }
+    if shares:
+        said = "; ".join(f"row {who} {share:.0%}" for who, share in shares.items())
+        out.append(f"Of all steps × rows × components computed, padding of every kind included, so much was needed: {said}.")
     for record in rows.get("7", {}).get("records", []):
         if "memory" in record:
             held = record["memory"]

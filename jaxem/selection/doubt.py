@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SECOND_OPINIONS = ("bic", "icl", "slope")  # evidence; clusters; a penalty that the data calibrate
 PENALISED = ("aic", "aicc", "bic", "caic", "sabic", "hqic", "slope")  # −2ℓ and a penalty that does not depend on the rows
 NUM_RESAMPLES = 999
-MOST_GROUPS = 2000  # rows are resampled one by one up to so many, in random groups beyond: the variance of a sum is the same
+MOST_GROUPS = 500  # rows are resampled one by one up to so many, in random groups beyond: the variance of a sum is the same
 CLEAR = 0.95  # share of resamples in which a lead that is no accident holds
 
 

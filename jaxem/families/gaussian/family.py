@@ -13,6 +13,7 @@ among the orthogonal matrices. Two ways to the log-densities:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ from .structure import STRUCTURES, UNIVARIATE, E, Structure, above, structure
 
 
 LOG_2PI = float(np.log(2 * np.pi))
+ROWS_AT_ONCE = 2**14  # for sums on the host
 LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the pooled within-component one is collapsing
 SPIKE_IN_DATA = 1e-4  # a component this narrow in some direction, in units of the data's variance there, ...
 SPIKE_WITHIN = 1e-2  # ... and of the pooled within-component variance, is a spike: clusters far apart are not
@@ -147,7 +149,7 @@ class Gaussian:
         """This family for the rows `x` (d, n) in internal units; `scale` (d, d) takes these to the data's units."""
         total = weight.sum()
         mean = x @ weight / total
-        spread = (x * weight) @ x.T / total - np.outer(mean, mean)
+        spread = sum((x[:, some] * weight[some]) @ x[:, some].T for some in _parts(x.shape[1])) / total - np.outer(mean, mean)
         length = np.sqrt((scale**2).sum(1))
         inward = np.linalg.inv(scale)
         own = np.exp(np.log(length) - np.log(length).mean())
@@ -420,6 +422,11 @@ def gaussian(code: str, *, univariate: bool = False) -> Gaussian:
         raise KeyError(code)
     letters = structure(UNIVARIATE[code] if univariate else code)
     return Gaussian(letters, univariate=univariate, with_axes=bool(letters.oriented))
+
+
+def _parts(num_rows: int) -> Iterator[slice]:
+    """All rows, a few at a time."""
+    return (slice(first, first + ROWS_AT_ONCE) for first in range(0, num_rows, ROWS_AT_ONCE))
 
 
 def _triangular(whitener: np.ndarray) -> np.ndarray:
