@@ -90,6 +90,8 @@ def _from_text(text: str, name: str) -> pd.DataFrame:
 
     separator, names, lines = _shape(text)
     header = names is not None
+    inexact = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # the last digit is pandas's own before
+    exact: Any = {"float_precision": "round_trip"} if inexact else {}
     try:
         frame = pd.read_csv(
             io.StringIO(text),
@@ -97,7 +99,7 @@ def _from_text(text: str, name: str) -> pd.DataFrame:
             header=0 if header else None,
             decimal="," if separator == ";" and "," in "".join(lines[1:]) else ".",
             skipinitialspace=True,
-            float_precision="round_trip",
+            **exact,
         )
     except pd.errors.ParserError as error:
         raise ValueError(
