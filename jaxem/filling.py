@@ -88,5 +88,5 @@ def _patterns(gone: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return
     which = np.unique(np.packbits(gone[:, lacking], axis=0), axis=1, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
-    for rows in np.split(lacking[order], np.flatnonzero(np.diff(which[order])) + 1) if len(lacking) else []:
+    for rows in np.split(lacking[order], np.flatnonzero(np.diff(which[order])) + 1):
         yield gone[:, rows[0]], rows

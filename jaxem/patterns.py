@@ -66,7 +66,8 @@ class Patterns:
         size = _tile_size([len(rows) for rows in lacking])
         tiles = [_filled(rows, -(-len(rows) // size) * size).reshape(-1, size) for rows in lacking]
         num_tiles = sum(map(len, tiles))
-        self.tiles = np.concatenate([*tiles, np.full((bucket(num_tiles) - num_tiles, size), -1)])
+        step = max(4, 2 ** (num_tiles.bit_length() - 4))
+        self.tiles = np.concatenate([*tiles, np.full((-(-num_tiles // step) * step - num_tiles, size), -1)])
         self.missing = _columns(gone[:, self.tiles[:, 0]] & (self.tiles[:, 0] >= 0))
         everywhere = np.concatenate([self.whole, self.tiles.ravel()])
         self.place = np.zeros(bucket(num_rows), np.int32)

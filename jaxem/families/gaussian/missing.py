@@ -5,9 +5,9 @@ statistics are the conditional expectations of the complete ones given these cel
 conditional covariances as well. All rows of a pattern share the regression of the missing columns on the seen ones, so the work on
 rows stays two matrix products, and what is missing is put into the *moments* of a tile of rows, not into the rows.
 
-With the inverse covariance P = WᵀW, the missing columns m have the conditional covariance P_mm⁻¹ = VᵀV and the regression
-−P_mm⁻¹ P_mo = −VᵀH with H = V P_mo; the seen ones have the inverse covariance P_oo − HᵀH. The accurate form works on W itself, whose
-condition is the square root of P's: Q = W_m Vᵀ has orthonormal columns, H = QᵀW_o, and W_o − QH whitens what is seen.
+With the inverse covariance P, the missing columns m have the conditional covariance C = P_mm⁻¹ = VᵀV and the regression B = −C P_mo;
+the seen ones have the inverse covariance P_oo + P_om B. The accurate form works on the whitener W, whose condition is the square root
+of P's: Q = W_m Vᵀ has orthonormal columns, H = QᵀW_o, B = −VᵀH, and W_o − QH whitens what is seen.
 
 References:
     Dempster, Laird & Rubin 1977, JRSS-B 39, sec. 4.1.3; mixtures: Ghahramani & Jordan 1994, NIPS 6; Little & Rubin 2019, Statistical
@@ -41,7 +41,8 @@ class Observed:
         log_peak: Log-density of the seen columns at their means, shape (k,).
         shape: Whitener of the seen columns in the residual form, else their inverse covariance, shape (k, d, d); 0 where missing.
         regression: Of the missing columns on the seen ones, shape (k, q, d).
-        root: V with VᵀV the conditional covariance of the missing columns, shape (k, q, q).
+        rest: Conditional covariance of the missing columns, shape (k, q, q).
+        root: V with VᵀV that covariance, shape (k, q, q).
     """
 
     family: Any
@@ -50,6 +51,7 @@ class Observed:
     log_peak: Float[Array, " k"]
     shape: Float[Array, "k d d"]
     regression: Float[Array, "k q d"]
+    rest: Float[Array, "k q q"]
     root: Float[Array, "k q q"]
 
     def log_prob(self, params: Any, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
@@ -69,7 +71,7 @@ class Observed:
         filled = stats.count[:, None] * offset + contract("kqd,kd->kq", self.regression, stats.first)
         across = offset[:, :, None] * stats.first[:, None, :] + contract("kqi,kij->kqj", self.regression, second)
         within = contract("kpj,kqj->kpq", across, self.regression) + filled[:, :, None] * offset[:, None, :]
-        within = within + stats.count[:, None, None] * contract("krp,krq->kpq", self.root, self.root)
+        within = within + stats.count[:, None, None] * self.rest
         half = across + 0.5 * contract("kpq,qj->kpj", within, self.place)
         added = contract("qi,kqj->kij", self.place, half)
         return replace(
@@ -108,18 +110,24 @@ def observed(family: Any, params: Any, log_peak: Float[Array, " k"], missing: In
     place = (missing[:, None] == jnp.arange(whitener.shape[-1])).astype(dtype)
     idle = jnp.diag(1 - jnp.sum(place, 1))  # keeps the factors regular where fewer are missing
     seen = 1 - jnp.sum(place, 0)
-    columns = contract("kij,qj->kiq", whitener, place)
-    shown = whitener * seen
-    root = inverse_factor(contract("kip,kiq->kpq", columns, columns) + idle)
     if family.residuals:
+        columns, shown = contract("qj,kij->kiq", place, whitener), whitener * seen
+        root = inverse_factor(contract("kip,kiq->kpq", columns, columns) + idle)
         first = contract("kiq,kpq->kip", columns, root)
         root = inverse_factor(contract("kip,kiq->kpq", first, first) + idle) @ root
         basis = contract("kiq,kpq->kip", columns, root)
         slope = contract("kip,kij->kpj", basis, shown)
+        regression = -contract("kpq,kpj->kqj", root, slope)
         shape = shown - contract("kip,kpj->kij", basis, slope)
+        rest = contract("kpq,kpr->kqr", root, root)
     else:
-        slope = contract("kpq,kqj->kpj", root, contract("kiq,kij->kqj", columns, shown))
-        shape = contract("kli,klj->kij", shown, shown) - contract("kpi,kpj->kij", slope, slope)
+        precision = contract("kli,klj->kij", whitener, whitener)
+        across = contract("qi,kij->kqj", place, precision)
+        root = inverse_factor(contract("kpj,qj->kpq", across, place) + idle)
+        rest = contract("kpq,kpr->kqr", root, root)
+        across = across * seen
+        regression = -contract("kpq,kqj->kpj", rest, across)
+        shape = precision * seen * seen[:, None] + contract("kqi,kqj->kij", across, regression)
     volume = jnp.sum(jnp.log(jnp.diagonal(root, axis1=-2, axis2=-1)), -1)
     return Observed(
         family=family,
@@ -127,6 +135,7 @@ def observed(family: Any, params: Any, log_peak: Float[Array, " k"], missing: In
         place=place,
         log_peak=log_peak + volume + 0.5 * LOG_2PI * jnp.sum(place),
         shape=shape,
-        regression=-contract("kpq,kpj->kqj", root, slope),
+        regression=regression,
+        rest=rest,
         root=root,
     )
