@@ -39,7 +39,7 @@ def fit(
     """Fit one mixture by EM, from many starts at once.
 
     Args:
-        data: Rows: array-like (n, d) or (n,), or a data frame.
+        data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there.
         family: A name ("VVV", "full", "poisson", …) or a `Family`.
         num_components: K.
         start: Responsibilities (n, k), from which EM begins with an M-step, or a params object (`Fit.params`), from which it
@@ -70,7 +70,7 @@ def fit(
     References:
         Dempster, Laird & Rubin 1977, JRSS-B 39; moves: Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12; noise:
         Banfield & Raftery 1993, Biometrics 49; labels: McLachlan & Peel 2000, Finite Mixture Models, sec. 2.19; prior: Fraley &
-        Raftery 2007, J. Classification 24.
+        Raftery 2007, J. Classification 24; missing cells: Ghahramani & Jordan 1994, NIPS 6.
 
     Example:
         >>> import jaxem

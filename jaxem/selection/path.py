@@ -48,7 +48,7 @@ def select(
     """Choose the family and the number of components: all restarts of all of them at once.
 
     Args:
-        data: Rows: array-like (n, d) or (n,), or a data frame.
+        data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there.
         families: A name, a `Family` or a list. "gaussian" is every covariance structure; structures go by mclust's codes ("VVV") or
             scikit-learn's ("full"); "poisson" is for counts.
         num_components: The numbers of components to try.
