@@ -34,6 +34,7 @@ from .search import SCOUTS_KEPT, Batch, Effort, Search
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
 GIVEN = "given"
 COLLINEAR = 1e-15, 1e-5  # smallest eigenvalues of the correlation matrix between which full covariances see sphered data
+DEPENDENT = 1e-3  # share of a column in the constant combination from which it is named
 SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters, if that is more
 SUBSAMPLE_FROM = 4  # times as many rows make a search on a subsample pay
 SUBSAMPLE_STEPS = 300
@@ -78,6 +79,8 @@ class Problem:
             family.check(table.x, list(table.columns))
         self.total = float(table.weight.sum())
         self.centre, self.scale = np.zeros(table.x.shape[1]), np.eye(table.x.shape[1])
+        if options.prior is None and any(getattr(family, "full", False) for family in families):
+            self.table = table = dataclasses.replace(table, warnings=(*table.warnings, *_dependence(table)))
         if self.scaled:
             self.centre, deviation = _moments(table.x, table.weight)
             self.scale = np.diag(deviation)
@@ -93,9 +96,9 @@ class Problem:
         rows = room[:, : table.num_rows]
         self.region = noise.region(table.seen()) if options.noise else None
         whole = self._filled(rows, table.weight)
-        bound = [family.bind(whole, table.weight, self.scale, options.dtype) for family in families]
+        self.bound = [family.bind(whole, table.weight, self.scale, options.dtype) for family in families]
         self.prior = None if options.prior is None else options.prior.for_columns(self.input_columns, table.columns)
-        self.cells = [Cell(self._model(one, k), k, number) for number, one in enumerate(bound) for k in components]
+        self.cells = [Cell(self._model(one, k), k, number) for number, one in enumerate(self.bound) for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
         self.engines = self._all_rows(*((room, room) if whole is rows else (rows, whole))) if self.able else []
@@ -206,23 +209,34 @@ class Problem:
         return self.options.num_restarts * (WITH_MOVES if self.options.moves else 1)
 
     def search(self) -> None:
-        """Find the best optimum of every cell: on all rows or, where there are very many, on a subsample first."""
+        """Find the best optimum of every cell; where the fast form was not accurate enough for any run, once more in the accurate one."""
         if not self.able:
             return
+        self._find(self.able)
+        lost = [
+            cell for cell in self.able if cell.best is None and any(run.status == Status.DECREASED for run in cell.searched)
+        ]
+        for cell in lost:
+            cell.model = cell.accurate
+        if lost:
+            self._find(lost)
+
+    def _find(self, cells: list[Cell]) -> None:
+        """Search cells: on all rows or, where there are very many, on a subsample first."""
         weight, options, sample = self.table.weight, self.options, self.sample
         if sample is None:
-            self._search(self.able, self.engines, self.guesses, weight, self.table.label, options.max_steps)
+            self._search(cells, self.engines, self.guesses, weight, self.table.label, options.max_steps)
             return
-        for cell in self.able:
+        for cell in cells:
             cell.scout = Cell(cell.model, cell.num_components, cell.number)
-        scouts = [cell.scout for cell in self.able]
+        scouts = [cell.scout for cell in cells]
         few, light = self._internal(self.table.x[sample]), weight[sample]
         label = None if self.table.label is None else self.table.label[sample]
         whole = self._filled(few, light)
         engines = self._engines(self._data(few, whole, light, label), len(sample), self._num_lanes())
         self._search(scouts, engines, whole, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
         effort = Effort(options.num_finalists, 0, options.max_steps)
-        Search(self.engines, few, weight, effort, self.report).from_scouts(self.able)
+        Search(self.engines, few, weight, effort, self.report).from_scouts(cells)
 
     def _subsample(self) -> np.ndarray | None:
         """Numbers of the rows to search on, or None for all."""
@@ -351,7 +365,7 @@ class Problem:
         ones = [cell for cell in self.able if cell.num_components == 1 and cell.summary]
         known = {cell.number: cell.summary.log_likelihood for cell in ones if plain}
         models = {
-            cell.number: replace(self._model(cell.family, 1), noise=None, equal_weights=False)
+            cell.number: replace(self._model(self.bound[cell.number], 1), noise=None, equal_weights=False)
             for cell in self.able
             if cell.number not in known
         }
@@ -455,6 +469,24 @@ def nearly_collinear(table: tabular.Table) -> bool:
     columns = table.without_constant_columns()
     least = float(np.linalg.eigvalsh(_correlation(columns))[0])
     return COLLINEAR[0] < least < COLLINEAR[1]
+
+
+def _dependence(table: tabular.Table) -> list[str]:
+    """A sentence on columns of which some combination is constant to rounding, if there are any."""
+    n, d = table.x.shape
+    if d == 1 or not table.complete:
+        return []
+    values, vectors = np.linalg.eigh(_correlation(table))
+    if values[0] > max(COLLINEAR[0], d * np.finfo(float).eps):
+        return []
+    cause = f"There are {n} rows for {d} columns"
+    if n > d:
+        names = [repr(name) for name, share in zip(table.columns, vectors[:, 0], strict=True) if abs(share) > DEPENDENT]
+        cause = f"Columns {', '.join(names)} are linearly dependent to rounding"
+    return [
+        f"{cause}: the likelihood of covariances that are not diagonal has no maximum; leave columns out, choose among EII, VII, EEI, "
+        "VEI, EVI and VVI, or give a prior."
+    ]
 
 
 def _correlation(table: tabular.Table) -> np.ndarray:

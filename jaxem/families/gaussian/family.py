@@ -141,6 +141,11 @@ class Gaussian:
         """Any finite number will do."""
 
     @property
+    def full(self) -> bool:
+        """Whether covariances need not be diagonal."""
+        return not self.structure.aligned
+
+    @property
     def linear(self) -> bool:
         """Whether the structure is equivariant under every linear map of the data."""
         return bool(self.structure.linear)

@@ -87,8 +87,12 @@ class Structure:
         return sum({E: 1, V: k, I: 0}[int(letter)] * size for letter, size in sizes)
 
     def rows_needed(self, num_features: int) -> Any:
-        """Rows below which a component's own part of its covariance is degenerate; 0 where volume and shape are shared."""
-        full = self.triangular & (self.orientation == V)
+        """Rows below which a component's own part of its covariance is degenerate; 0 where volume and shape are shared.
+
+        A full covariance with a volume of its own needs d + 1. Where the volume is shared, fewer rows leave the likelihood bounded;
+        whether the shape is next to singular is seen by its variances.
+        """
+        full = self.triangular & (self.orientation == V) & (self.volume == V)
         own = (self.volume == V) | (self.shape == V)
         return own * (2.0 + full * (num_features - 1.0))
 
