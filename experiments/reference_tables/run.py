@@ -2,6 +2,8 @@
 
     python run.py --reference DIR [--seeds 0,1,2] [--only faithful,iris] [--out results.json]
 
+Results are written after every data set and seed, and what the file holds already is not run again: remove it to begin anew.
+
 References: mclust 6.0.0 tables (hierarchical start, so a landmark and no proof of optimality) for every structure that jaxem has;
 scikit-learn's best of 20 to 50 starts on simulated data, up to the true K (above it the likelihood is unbounded and "best" means
 little). The set with a constant column is left out: the reference keeps that column, regularised, and jaxem does not, so the
@@ -86,32 +88,38 @@ def main() -> None:
     arguments = parser.parse_args()
     simulated = sorted(path.stem for path in (arguments.reference / "sims").glob("*.json") if path.stem != "constant_column_k2")
     wanted = arguments.only.split(",") if arguments.only else [*MCLUST, *simulated]
-    results: dict = {}
-    for name in wanted:
-        frame = table(arguments.reference, name if name in MCLUST else f"sim_{name}")
-        cells = (
-            mclust_cells(arguments.reference, name)
-            if name in MCLUST
-            else simulated_cells(arguments.reference, name, frame.shape[1])
-        )
-        for seed in map(int, arguments.seeds.split(",")):
-            outcome = results.setdefault(name, {})[seed] = compare(frame, cells, seed)
+    results: dict = json.loads(arguments.out.read_text())["results"] if arguments.out.exists() else {}
+    for seed in arguments.seeds.split(","):
+        for name in wanted:
+            if seed in results.get(name, {}):
+                continue
+            frame = table(arguments.reference, name if name in MCLUST else f"sim_{name}")
+            cells = (
+                mclust_cells(arguments.reference, name)
+                if name in MCLUST
+                else simulated_cells(arguments.reference, name, frame.shape[1])
+            )
+            outcome = results.setdefault(name, {})[seed] = compare(frame, cells, int(seed))
             print(f"{name} seed {seed}: {outcome}", flush=True)
-    summary = {
-        seed: {
-            what: sum(len(by_seed[seed][what]) if what == "missed" else by_seed[seed][what] for by_seed in results.values())
-            for what in ("cells", "missed", "better by 0.5")
-        }
-        for seed in map(int, arguments.seeds.split(","))
-    }
-    print(summary)
+            write(arguments.out, results)
+
+
+def write(path: pathlib.Path, results: dict) -> None:
+    """The results so far, with sums over the data sets for each seed."""
+    summary: dict = {}
+    for by_seed in results.values():
+        for seed, outcome in by_seed.items():
+            sums = summary.setdefault(seed, {"data sets": 0, "cells": 0, "missed": 0, "better by 0.5": 0})
+            for what in sums:
+                value = outcome.get(what, 1)
+                sums[what] += len(value) if isinstance(value, list) else value
     versions = {
         "jaxem": jaxem.__version__,
         "jax": jax.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-    arguments.out.write_text(json.dumps({"summary": summary, "versions": versions, "results": results}, indent=1) + "\n")
+    path.write_text(json.dumps({"summary": summary, "versions": versions, "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
