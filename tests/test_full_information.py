@@ -241,3 +241,13 @@ def test_what_cannot_be_told_is_said(holed):
     assert "Column 'x1' is constant and was left out." in jaxem.fit(one, "VVV", 1).warnings
     with pytest.raises(ValueError, match=r"^num_components is 5, but the data have only 4 distinct rows$"):
         jaxem.fit([[1.0, np.nan], [3.0, np.nan], [np.nan, 2.0], [np.nan, 5.0]] * 3, "VVV", 5)
+
+
+def test_pictures_show_what_is_there(fit, holed):
+    both = (~np.isnan(holed)).all(1)
+    ax = jaxem.plot.clusters(fit, holed)
+    drawn = np.concatenate([np.asarray(part.get_offsets().compressed()).reshape(-1, 2) for part in ax.collections])
+    assert len(drawn) == both.sum()
+    for picture in (jaxem.plot.uncertainty, jaxem.plot.responsibilities, jaxem.plot.pairs):
+        picture(fit, holed)
+    jaxem.plot.clusters(jaxem.fit(holed[:, 1], "V", 2, **QUICK), holed[:, 1])

@@ -61,13 +61,13 @@ class TestCriteria:
     def test_a_family_far_off_does_not_set_the_scale(self, selection):
         far = selection.table["family"] == "VVV"
         table = selection.table.assign(bic=selection.table["bic"] + 1e5 * far)
-        ax = plot.criteria(dataclasses.replace(selection, table=table))
+        ax = plot.criteria(dataclasses.replace(selection, cells=tuple(table.to_dict("records"))))
         assert ax.get_ylim()[1] < 1e4
         assert labels(ax) == ["EEE", "VVV (off the scale)"]
 
     def test_fits_next_to_singular_are_hollow(self, selection):
         table = selection.table.assign(spurious=selection.table["num_components"] == 4)
-        ax = plot.criteria(dataclasses.replace(selection, table=table))
+        ax = plot.criteria(dataclasses.replace(selection, cells=tuple(table.to_dict("records"))))
         hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
         assert [line.get_xdata().tolist() for line in hollow] == [[4], [4]]
         assert labels(ax)[-1] == "next to singular"
@@ -75,7 +75,7 @@ class TestCriteria:
     def test_cells_without_a_fit_and_one_cell_alone(self, selection):
         table = selection.table.copy()
         table.loc[table["num_components"] != 3, ["bic", "log_likelihood"]] = np.nan
-        ax = plot.criteria(dataclasses.replace(selection, table=table[table["family"] == "EEE"]))
+        ax = plot.criteria(dataclasses.replace(selection, cells=tuple(table[table["family"] == "EEE"].to_dict("records"))))
         assert np.isfinite(ax.get_ylim()).all()
 
 
