@@ -15,6 +15,7 @@ from ._status import Status
 from .models.mixture import Mixture, MixtureParams
 
 
+GIVEN = "given"  # the kind of a start that the user made
 SAME = 0.01  # nats: runs within ten times the default tol end in the same optimum (99 % differ by less than 7e-4) ...
 SAME_PARAMS = 0.5  # ... if their components differ by less than this many standard deviations, and in logarithm
 DISTINCT = 0.05  # nats at the end of the first stage: closer runs are taken to be on the same way

@@ -125,7 +125,8 @@ class Local:
         size = fit.num_params - ("noise" in fit.terms)  # the volume counts as a parameter, and is not one of the likelihood
         with precision(np.float64):
             params = MixtureParams(
-                np.log(fit.params.weights), cell.family.adopt(fit.params.asdict(), self.problem.centre, self.problem.scale)
+                np.log(fit.params.weights),
+                cell.family.adopt(fit.params.asdict(), self.problem.units.centre, self.problem.units.scale),
             )
             for _ in range(NEWTON_STEPS):
                 here = jax.device_get(_curvature(self.model, params, engine.data, num_params=size))
@@ -159,7 +160,7 @@ class Local:
             values = []
             for point in range(len(points)):
                 here = take(params, point)
-                arrays = family.publish(here.components, problem.centre, problem.scale)
+                arrays = family.publish(here.components, problem.units.centre, problem.units.scale)
                 values.append(flatten({"weights": np.exp(here.log_weights), **arrays}))
             return np.array(values)
 

@@ -230,14 +230,14 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, num_replicates: int, se
     problem = bound(fit, data, weights)
     model, weight, k = problem.cells[0].model, problem.table.weight, fit.num_components
     family = model.family
-    components = family.adopt(fit.params.asdict(), problem.centre, problem.scale)
+    components = family.adopt(fit.params.asdict(), problem.units.centre, problem.units.scale)
     params = MixtureParams(np.log(fit.params.weights), components)
-    rows, own = problem.rows, weight
+    rows, own = problem.units.rows, weight
     with precision(np.float64):
         if kind == "parametric-bootstrap":
             num_rows = resampling.num_draws(weight)
             gone = None if problem.table.complete else np.isnan(rows[:, resampling.draws_of(weight)])
-            rows = resampling.simulate(family, params, num_rows, seed, problem.sample_noise, gone)
+            rows = resampling.simulate(family, params, num_rows, seed, problem.terms.sample_noise, gone)
             own = np.full(num_rows, weight.sum() / num_rows)
         elif kind == "jackknife":
             own, num_replicates = resampling.jackknife(weight), int(np.count_nonzero(weight))
@@ -246,7 +246,7 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, num_replicates: int, se
         replicates = Replicates(rows, own, [model], k)
         outcomes = replicates.fit([Task(number, 0, k, [params]) for number in range(num_replicates)])
         found = [outcome.params for outcome in outcomes if outcome.usable]
-        reader = Replicates(problem.rows, weight, [model], k)
+        reader = Replicates(problem.units.rows, weight, [model], k)
         everywhere = np.zeros(len(found) + 1, int)
         joints = reader.log_joint([params, *found], everywhere, everywhere)
         wanted = _responsibilities(next(joints))
@@ -254,7 +254,7 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, num_replicates: int, se
         for point, joint in zip(found, joints, strict=True):
             order, clear = align(_responsibilities(joint)[:k], wanted[:k], weight)
             num_unclear += not clear
-            published = family.publish(point.components, problem.centre, problem.scale)
+            published = family.publish(point.components, problem.units.centre, problem.units.scale)
             arrays = {"weights": np.exp(point.log_weights), **published}
             values.append(flatten({name: array[order] for name, array in arrays.items()}))
     return Refits(np.array(values), len(outcomes) - len(found), num_unclear)

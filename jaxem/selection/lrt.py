@@ -153,7 +153,7 @@ class _Samples:
 
     def __init__(self, problem: Problem, null: MixtureParams, num_restarts: int, options: Options):
         self.null, self.num_restarts, self.seed = null, num_restarts, options.seed
-        model, weight, rows = problem.cells[0].model, problem.table.weight, problem.rows
+        model, weight, rows = problem.cells[0].model, problem.table.weight, problem.units.rows
         self.k = len(null.log_weights)
         num_rows = resampling.num_draws(weight)
         size = max(num_rows, rows.shape[1])

@@ -14,8 +14,9 @@ from .._precision import precision
 from .._status import Status
 from ..options import Options
 from ..prior import Prior
-from ..problem import Problem, Progress, nearly_collinear
+from ..problem import Problem, Progress
 from ..result import Fit
+from ..units import nearly_collinear
 from . import doubt
 from . import report as sentences
 from .calibrated import calibrate
@@ -214,7 +215,7 @@ def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str,
         more = ("relative_entropy", "num_steps", "replicated", "improved", "stable", "trust", "spurious", "num_failed")
         row |= {name: getattr(fit, name) for name in names} | {"status": fit.status.name.lower()}
         return row | {name: getattr(fit, name) for name in more}
-    features = len(problems[0].scale)
+    features = len(problems[0].units.scale)
     count = cell.num_params(features)
     none = dict.fromkeys(("log_likelihood", "num_params", *criteria.NAMES), np.nan) | {"num_params": count}
     failed = [run.status for run in cell.runs]

@@ -53,8 +53,8 @@ class Room:
     ) -> dict[Key, list[Outcome]]:
         """Every cell on every resample, from the fit to all rows and from random starts on the resample."""
         problem, out = self.problem, {}
-        unit = unit_scale(problem.guesses, self.weight)
-        noisy = problem.region is not None
+        unit = unit_scale(problem.units.guesses, self.weight)
+        noisy = problem.terms.region is not None
         draws = [init.draws(unit, own(number), (*seed, number), noisy=noisy) for number in range(count)]
         for part in self.parts:
             replicates = self._replicates(own, part)
@@ -79,7 +79,7 @@ class Room:
     def params(self, fit: Fit) -> MixtureParams:
         """A fit's params in internal units."""
         components = self.models[self.place[fit.family, fit.num_components]].family.adopt(
-            fit.params.asdict(), self.problem.centre, self.problem.scale
+            fit.params.asdict(), self.problem.units.centre, self.problem.units.scale
         )
         return MixtureParams(np.log(fit.params.weights), components)
 
@@ -89,10 +89,10 @@ class Room:
         reader = self._replicates(self.weight, widest or self.parts[-1])
         family = np.full(len(params), next(number for (own, _), number in self.place.items() if own == name))
         for joint in reader.log_joint(params, family, np.zeros(len(params), int)):
-            yield joint + self.problem.row_offset
+            yield joint + self.problem.units.row_offset
 
     def _replicates(self, weight: Any, part: list[Fit]) -> Replicates:
-        return Replicates(self.problem.rows, weight, self.models, max(fit.num_components for fit in part))
+        return Replicates(self.problem.units.rows, weight, self.models, max(fit.num_components for fit in part))
 
 
 def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:

@@ -161,7 +161,9 @@ def _scores(room: Room, key: Key, outcomes: list[Outcome], own: Any, selection: 
     for number, outcome in usable:
         weight = own(number)
         total = weight.sum()
-        score = Score(outcome.log_likelihood + room.problem.offset_of(weight), selection.fits[key].num_params, total, key[1])
+        score = Score(
+            outcome.log_likelihood + room.problem.units.offset_of(weight), selection.fits[key].num_params, total, key[1]
+        )
         if needed:
             joint = next(joints)
             resp = np.exp(joint - np.logaddexp.reduce(joint, axis=0))

@@ -1,0 +1,86 @@
+"""From a searched cell to a `Fit`: numbers in the data's own units, and what to say of them. Imports layers 0 to 2, cell, terms, result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import families as family_names
+from . import trust
+from ._status import Status
+from .cell import GIVEN, Cell, Run
+from .models.mixture import MixtureParams
+from .result import Fit, Params
+from .terms import Terms
+
+
+def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: float) -> Fit:
+    """The fit of a cell.
+
+    Args:
+        cell: The cell, certified.
+        best: Its best run.
+        terms: The terms and the units of its problem.
+        alone: The log-likelihood of one component, in internal units; None where there is none.
+        seconds: What the search took.
+    """
+    family, summary, units = cell.family, cell.summary, terms.units
+    offset = units.offset_of(units.table.weight)
+    params, order = _published(cell, best.params, terms)
+    searched = best.kind != GIVEN
+    replicated = cell.replicates() if searched else 0
+    level = trust.level(cell.num_components, replicated, cell.stable) if searched else ""
+    starts_made = [run for run in cell.searched if run.origin == "start" and searched]
+    return Fit(
+        family=family.name,
+        num_components=cell.num_components,
+        params=params,
+        columns=units.table.columns,
+        log_likelihood=float(summary.log_likelihood) + offset,
+        num_params=cell.num_params(len(units.scale)),
+        num_rows=terms.total,
+        status=best.status,
+        num_steps=best.num_steps,
+        history=np.asarray(best.history, float) + offset,
+        sizes=np.asarray(summary.sizes, float)[order],
+        log_assigned=float(summary.log_assigned),
+        entropy=max(0.0, float(summary.entropy)),
+        log_likelihood_of_one=None if alone is None else alone + offset,
+        num_restarts=len(starts_made),
+        num_finalists=sum(run.finalist for run in starts_made),
+        replicated=replicated,
+        improved=cell.improved,
+        stable=cell.stable,
+        num_failed=sum(run.status.failed for run in cell.searched),
+        spurious=not best.admissible,
+        trust=trust.LOW if level and not best.admissible else level,
+        warnings=_warnings(cell, best, units.table.warnings),
+        input_columns=terms.columns,
+        runner_up=next((_published(cell, run.params, terms)[0] for run in cell.leaders(2)[1:]), None),
+        terms=terms.told(family, cell.num_components),
+        seconds=seconds,
+        source=None if family.name in family_names.names() else family,
+    )
+
+
+def _published(cell: Cell, params: MixtureParams, terms: Terms) -> tuple[Params, np.ndarray]:
+    """Params in the data's units, and the order of their components."""
+    weights = np.exp(np.asarray(params.log_weights, float))
+    weights = weights if terms.region is not None else weights / weights.sum()
+    order = terms.order(weights)
+    named: dict[str, Any] = cell.family.publish(params.components, terms.units.centre, terms.units.scale)
+    return Params(weights=weights, **named).take(order), order
+
+
+def _warnings(cell: Cell, best: Run, before: tuple[str, ...]) -> tuple[str, ...]:
+    said = list(before)
+    label = f"{cell.family.name} with K = {cell.num_components}"
+    if best.status != Status.CONVERGED:
+        said.append(f"{label}: {best.status.message}.")
+    if not best.admissible:
+        said.append(
+            f"{label}: a component is next to singular or rests on too few rows, as in every run found; "
+            "the likelihood of such a fit is not to be trusted, and it is never chosen."
+        )
+    return tuple(said)
