@@ -22,9 +22,9 @@ from ._compiler import quick_jit
 from ._precision import precision
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
-from .lanes import take
 from .models.mixture import MixtureParams
 from .options import Options
+from .padding import take
 from .problem import Problem
 from .reduce import chunked
 

@@ -19,9 +19,10 @@ from . import init as starts
 from ._pytree import replace
 from ._status import Status
 from .cell import GIVEN, Cell, Run
-from .lanes import FEW, TICKS, Engine, Work, pad_data, row_bucket, take, trim_components, widths
+from .lanes import FEW, TICKS, Engine, Work, widths
 from .models.mixture import MixtureParams
 from .options import Options
+from .padding import pad_data, row_bucket, take, trim_components
 from .patterns import Patterned
 from .protocol import Data
 from .publish import publish

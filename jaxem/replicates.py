@@ -20,8 +20,9 @@ from .accelerate import Squarem
 from .cell import DISTINCT
 from .em import advance
 from .filling import Filler
-from .lanes import BLOCK, BLOCK_ELSEWHERE, CACHE_BYTES, TICKS, pad_components, row_bucket, stack, take, trim_components
+from .lanes import BLOCK, BLOCK_ELSEWHERE, CACHE_BYTES, TICKS
 from .models.mixture import Mixture, MixtureParams
+from .padding import pad_components, row_bucket, stack, take, trim_components
 from .patterns import Patterned, Patterns, everywhere, guessed
 from .protocol import Data
 from .reduce import chunked

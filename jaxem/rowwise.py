@@ -10,7 +10,7 @@ import numpy as np
 
 from . import tabular
 from ._precision import precision
-from .lanes import pad_data, take
+from .padding import pad_data, take
 from .patterns import Patterned, as_seen, everywhere, in_order
 from .protocol import Data
 

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from . import init as starts
+from . import moves
 from ._status import Status
 from .cell import Cell, Run
-from .lanes import Engine, home, take, trim_components
+from .lanes import Engine, home
+from .padding import take, trim_components
 
 
 MERGE_PAIRS = 10
@@ -137,15 +139,15 @@ class Search:
             pairs = [pair for pair in pairs if pair[0] >= self.num_labels]  # the first of a pair is what merging takes away
             k = source.num_components
             if cell.num_components > k:
-                origin, selections = "split", starts.splits(k)
+                origin, selections = "split", moves.splits(k)
             elif cell.num_components < k:
-                origin, selections = "merge", starts.merges(k, pairs[:MERGE_PAIRS])
+                origin, selections = "merge", moves.merges(k, pairs[:MERGE_PAIRS])
             else:
                 origin = "split-merge"
-                selections = starts.merge_splits(k, pairs[:SMEM_PAIRS]) if 2 < k <= SMEM_TO else []
+                selections = moves.merge_splits(k, pairs[:SMEM_PAIRS]) if 2 < k <= SMEM_TO else []
             for j, selection in enumerate(selections):
                 runs.append(Run(cell, origin, f"K={k}", j, number))
-                makes.append(starts.apply(selection, pieces, self.label))
+                makes.append(moves.apply(selection, pieces, self.label))
         return runs, makes
 
     def _halves(self, sources: list[Cell]) -> dict[int, tuple[np.ndarray, list[tuple[int, int]]]]:
@@ -155,8 +157,8 @@ class Search:
             mine = [(cell, cell.best) for cell in sources if home(self.engines, cell.num_components) is engine and cell.best]
             posteriors = engine.posterior([cell.model for cell, _ in mine], [best.params for _, best in mine])
             for (cell, _), resp in zip(mine, posteriors, strict=True):
-                pairs = starts.overlapping_pairs(self.weight, resp, MERGE_PAIRS)
-                out[id(cell)] = starts.halves(self.rows, self.weight, resp), pairs
+                pairs = moves.overlapping_pairs(self.weight, resp, MERGE_PAIRS)
+                out[id(cell)] = moves.halves(self.rows, self.weight, resp), pairs
         return out
 
     def _two_stages(self, runs: list[Run], makes: list[Callable[[], np.ndarray]], phase: str) -> None:

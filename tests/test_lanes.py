@@ -11,8 +11,9 @@ from jaxem import init, lanes
 from jaxem._precision import precision
 from jaxem._status import Status
 from jaxem.families import gaussian
-from jaxem.lanes import Engine, pad_data, take
+from jaxem.lanes import Engine
 from jaxem.models.mixture import Mixture
+from jaxem.padding import pad_data, take
 
 
 NUM_ROWS = 150

@@ -26,7 +26,7 @@ LAYERS = {
     1: ["protocol patterns em reduce accelerate quasi_newton families"],
     2: ["models"],
     3: [
-        "ward noise filling prior options init programs lanes cell search units terms given publish tabular criteria"
+        "ward noise filling prior options init moves programs padding lanes cell search units terms given publish tabular criteria"
         " trust rowwise result problem fitting saving convert resampling replicates information standard_errors"
     ],
     4: ["selection"],

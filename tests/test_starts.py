@@ -8,7 +8,7 @@ from helpers import identical
 from scipy.cluster.hierarchy import linkage
 
 import jaxem
-from jaxem import filling, init, ward
+from jaxem import filling, init, moves, ward
 
 
 K = 3
@@ -74,35 +74,35 @@ def test_ward_finds_separate_groups():
 
 def test_halves_add_up_and_cut_across_the_long_axis(x):
     resp = draw(x, "random-rows")
-    parts = init.halves(x, np.ones(x.shape[1]), resp)
+    parts = moves.halves(x, np.ones(x.shape[1]), resp)
     np.testing.assert_allclose(parts[:K] + parts[K:], resp)
     long = np.stack([np.linspace(-9, 9, 40), np.tile([-0.1, 0.1], 20)])
-    left = init.halves(long, np.ones(40), np.ones((1, 40)))[0].astype(bool)
+    left = moves.halves(long, np.ones(40), np.ones((1, 40)))[0].astype(bool)
     assert set(np.sign(long[0][left])) in ({-1.0}, {1.0})
 
 
 @pytest.mark.parametrize(
     ("selections", "num_components", "num"),
     [
-        (init.splits(K), K + 1, K),
-        (init.merges(K, [(2, 0), (1, 0)]), K - 1, 2),
-        (init.merge_splits(K, [(2, 0), (1, 0)]), K, 2 * (K - 2)),
+        (moves.splits(K), K + 1, K),
+        (moves.merges(K, [(2, 0), (1, 0)]), K - 1, 2),
+        (moves.merge_splits(K, [(2, 0), (1, 0)]), K, 2 * (K - 2)),
     ],
     ids=["split", "merge", "split-merge"],
 )
 def test_moves_lose_no_row(x, selections, num_components, num):
-    parts = init.halves(x, np.ones(x.shape[1]), draw(x, "random-rows"))
+    parts = moves.halves(x, np.ones(x.shape[1]), draw(x, "random-rows"))
     assert len(selections) == num
     assert len({selection.tobytes() for selection in selections}) == num
     for selection in selections:
-        resp = init.apply(selection, parts)()
+        resp = moves.apply(selection, parts)()
         assert resp.shape == (num_components, x.shape[1])
         np.testing.assert_allclose(resp.sum(0), 1)
 
 
 def test_overlapping_pairs_come_first():
     resp = np.array([[0.5, 0.5, 0.0, 0.0], [0.5, 0.5, 0.1, 0.0], [0.0, 0.0, 0.9, 1.0]])
-    pairs = init.overlapping_pairs(np.ones(4), resp, 2)
+    pairs = moves.overlapping_pairs(np.ones(4), resp, 2)
     assert [set(pair) for pair in pairs] == [{0, 1}, {1, 2}]
 
 

@@ -22,8 +22,8 @@ import jaxem
 from jaxem import information, resampling
 from jaxem._precision import precision
 from jaxem.families import gaussian
-from jaxem.lanes import take
 from jaxem.models.mixture import Mixture, MixtureParams
+from jaxem.padding import take
 from jaxem.protocol import Data
 from jaxem.replicates import Replicates, Task
 from jaxem.standard_errors import align, flatten, labels, normal_intervals

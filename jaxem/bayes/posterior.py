@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._precision import precision
-from ..lanes import row_bucket
+from ..padding import row_bucket
 from . import diagnostics
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import families as family_names
-from .. import init, resampling, tabular
+from .. import init, moves, resampling, tabular
 from .._precision import precision
 from ..fitting import num_features
 from ..models.mixture import MixtureParams
@@ -181,12 +181,12 @@ class _Samples:
         rows, weight, k = self.replicates.fill(self.rows(number)), self.weight(number), self.k
         draws = init.Starts(unit_scale(rows, weight), weight, (*self.seed, number))
         resp = np.exp(joint - joint.max(0))
-        parts = init.halves(rows, weight, resp / resp.sum(0))
+        parts = moves.halves(rows, weight, resp / resp.sum(0))
 
         def random(components: int, count: int) -> list[Any]:
             return [draws.draw("portfolio", components, FIRST_RANDOM + restart)[1] for restart in range(count)]
 
-        splits = [init.apply(selection, parts) for selection in init.splits(k)]
+        splits = [moves.apply(selection, parts) for selection in moves.splits(k)]
         return (
             Task(number, 0, k, [self.null, *random(k, NULL_RESTARTS if k > 1 else 0)]),
             Task(number, 0, k + 1, [*splits, *random(k + 1, self.num_restarts)]),

@@ -16,8 +16,9 @@ from .._pytree import replace
 from .._status import Status
 from ..families.gaussian import GaussianParams
 from ..filling import filled
-from ..lanes import BLOCK, BLOCK_ELSEWHERE, Engine, pad_data, take
+from ..lanes import BLOCK, BLOCK_ELSEWHERE, Engine
 from ..models.mixture import Mixture, MixtureParams
+from ..padding import pad_data, take
 from ._average_gain import AverageGain
 from ._course import Course
 

@@ -15,8 +15,8 @@ from scipy.special import logsumexp, softmax
 
 from jaxem import em
 from jaxem.accelerate import Squarem
-from jaxem.lanes import pad_data, row_bucket
 from jaxem.models.mixture import Mixture
+from jaxem.padding import pad_data, row_bucket
 from jaxem.patterns import Patterns, everywhere
 from jaxem.reduce import chunked
 

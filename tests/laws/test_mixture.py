@@ -11,8 +11,8 @@ from scipy.special import logsumexp, softmax
 
 from jaxem import em
 from jaxem._status import Status
-from jaxem.lanes import pad_components, stack, take, trim_components
 from jaxem.models.mixture import Mixture
+from jaxem.padding import pad_components, stack, take, trim_components
 from jaxem.protocol import Data
 from jaxem.reduce import chunked
 

@@ -18,8 +18,8 @@ from jaxem._status import Status
 from jaxem.accelerate import Squarem
 from jaxem.families.gaussian import STRUCTURES
 from jaxem.families.gaussian.prior import FLOORED
-from jaxem.lanes import pad_components, trim_components
 from jaxem.models.mixture import Mixture
+from jaxem.padding import pad_components, trim_components
 from jaxem.protocol import Data
 
 

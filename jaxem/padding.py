@@ -1,0 +1,68 @@
+"""Padding and stacking: how arrays of several sizes share one program. Imports layers 0 to 2 and patterns.
+
+Rows are padded to buckets with rows of weight 0, components to the width of a program with copies at log-weight −inf.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .models.mixture import MixtureParams
+from .patterns import Patterned, Patterns
+from .protocol import Data
+
+
+def row_bucket(num_rows: int) -> int:
+    """The number of rows a program is compiled for: at most an eighth more, so that files of similar length share programs."""
+    step = max(8, 2 ** (max(num_rows - 1, 1).bit_length() - 4))
+    return -(-num_rows // step) * step
+
+
+def pad_data(
+    x: np.ndarray, weight: np.ndarray, dtype: Any, label: np.ndarray | None = None, filled: np.ndarray | None = None
+) -> Data | Patterned:
+    """Rows (d, n), which may have room at the end already, weights (n,) and labels (n,) with invisible rows up to the bucket.
+
+    Where some cells of `x` are missing, NaN, `filled` has guesses in their place.
+    """
+    extra = row_bucket(len(weight)) - len(weight)
+    seen = x if filled is None else filled
+    room = extra + len(weight) - seen.shape[1]
+    data = Data(
+        jnp.asarray(np.pad(seen, ((0, 0), (0, room))) if room else seen, dtype),
+        jnp.asarray(np.pad(weight, (0, extra)), dtype),
+        None if label is None else jnp.asarray(np.pad(label, (0, extra), constant_values=-1), np.int32),
+    )
+    if filled is None:
+        return data
+    return jax.tree.map(jnp.asarray, Patterns(np.isnan(x), row_bucket).data(x, data))
+
+
+def stack(trees: list[Any]) -> Any:
+    """Pytrees of equal structure as one, with a new leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def take(tree: Any, index: Any) -> Any:
+    """Some lanes of a stacked pytree."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def pad_components(params: MixtureParams, width: int) -> MixtureParams:
+    """Params (k, ...) with absent components up to `width`: copies of the first one at log-weight −inf."""
+    extra = width - len(params.log_weights)
+
+    def leaf(array):
+        return np.concatenate([array, np.repeat(array[:1], extra, axis=0)])
+
+    log_weights = np.concatenate([params.log_weights, np.full(extra, -np.inf, params.log_weights.dtype)])
+    return MixtureParams(log_weights, jax.tree.map(leaf, params.components))
+
+
+def trim_components(params: MixtureParams, num_components: int) -> MixtureParams:
+    """The first `num_components` of padded params."""
+    return jax.tree.map(lambda leaf: leaf[:num_components], params)
