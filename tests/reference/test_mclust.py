@@ -11,6 +11,7 @@ import pytest
 from helpers import agree, matching
 
 import jaxem
+from jaxem import criteria
 
 
 HERE = pathlib.Path(__file__).parent
@@ -50,6 +51,7 @@ def assert_params(params, wanted, x, tolerance):
 
 
 # What mclust iterates here it ends early: ours may not be worse in what an M-step maximises.
+ICL = json.loads((HERE / "mclust_icl.json").read_text())
 ITERATED = {"VEE", "EVE", "VVE"}
 
 
@@ -63,6 +65,13 @@ def test_em_from_a_partition(name, structure):
     assert fit.log_likelihood == pytest.approx(wanted["loglik"], rel=0, abs=1e-6)
     assert fit.num_params == wanted["npar"]
     assert fit.bic == pytest.approx(-wanted["bic"], rel=0, abs=2e-6)
+    if structure in ICL.get(name, ()) and structure not in ITERATED:
+        at_end = ICL[name][
+            structure
+        ]  # log_assigned is no maximum there: it tells how far apart the ends are, log-likelihoods do not
+        assert fit.icl == pytest.approx(-at_end["icl"], rel=0, abs=1e-4)
+        formula = criteria.icl(at_end["loglik"], wanted["npar"], len(rows(name)), at_end["log_assigned"])
+        assert formula == pytest.approx(-at_end["icl"], rel=0, abs=1e-8)
     assert_params(fit.params, wanted, rows(name).to_numpy(), 1e-4 if structure in ITERATED else 1e-5)
 
 
@@ -129,4 +138,11 @@ def test_em_under_the_default_prior(name, structure):
     assert fit.converged
     assert fit.log_likelihood == pytest.approx(wanted["loglik"], rel=0, abs=1e-6)
     assert fit.bic == pytest.approx(-wanted["bic"], rel=0, abs=2e-6)
+    if structure in ICL.get(name, ()) and structure not in ITERATED:
+        at_end = ICL[name][
+            structure
+        ]  # log_assigned is no maximum there: it tells how far apart the ends are, log-likelihoods do not
+        assert fit.icl == pytest.approx(-at_end["icl"], rel=0, abs=1e-4)
+        formula = criteria.icl(at_end["loglik"], wanted["npar"], len(rows(name)), at_end["log_assigned"])
+        assert formula == pytest.approx(-at_end["icl"], rel=0, abs=1e-8)
     assert_params(fit.params, wanted, rows(name).to_numpy(), 1e-5)
