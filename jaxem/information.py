@@ -89,6 +89,9 @@ def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
 
         return jax.grad(log_likelihood, (0, 1))(point, rows.weight)
 
+    def log_prior(at):
+        return protocol.log_prior(model, protocol.from_free(model, to_params(at)))
+
     def derivatives(point, rows):
         (slope, _), along = jax.linearize(lambda at: slopes(at, rows), point)
         bend, own = jax.vmap(along)(tangent.T)
@@ -96,9 +99,8 @@ def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
 
     per_row = 8 * ravel_pytree(params)[0].size * num_params
     slope, bend, scores = chunked(derivatives, max(LEAST_CHUNK, BYTES // per_row))(free, data)
-    prior = lambda at: protocol.log_prior(model, protocol.from_free(model, to_params(at)))  # noqa: E731
-    slope = slope + jax.grad(prior)(free)
-    bend = bend + tangent.T @ jax.hessian(prior)(free) @ tangent
+    slope = slope + jax.grad(log_prior)(free)
+    bend = bend + tangent.T @ jax.hessian(log_prior)(free) @ tangent
     turn = jax.jacfwd(jax.jacfwd(lambda u: slope @ chart(flat + basis @ u)))(jnp.zeros(num_params, free.dtype))
     return Curvature(free, tangent, tangent.T @ slope, -(bend + turn), scores, singular[num_params - 1] / singular[0])
 

@@ -254,7 +254,8 @@ class Fit(criteria.Scored):
                 taken to weights, means, covariances and correlations by the delta method. "sandwich": the same between the outer
                 products of the rows' scores, right even where the model is not. "bootstrap", "weighted-bootstrap" (exponential weights:
                 no row is lost), "parametric-bootstrap" (samples from the fit), "jackknife": refits from the fit itself, all at once,
-                their components brought into the fit's order by the best matching of responsibilities.
+                their components brought into the fit's order by the best matching of responsibilities. Of a fit with a prior, all are
+                those of its estimates under the prior: the Hessian is that of the log-posterior.
             weights: Row weights (n,), if the fit had some; they count as repeated rows.
             level: Coverage of the intervals.
             num_replicates: Refits, for the bootstrap kinds.

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import pathlib
+
 import jax
 import numpy as np
 import pytest
 
 import jaxem
+
+
+MOST_MAPS = 20_000
 
 
 def pytest_configure(config):
@@ -15,6 +21,16 @@ def pytest_configure(config):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_programs():
+    """Every compiled program takes mappings of memory, of which Linux allows a process 65,530: near the limit, LLVM crashes."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
