@@ -3,13 +3,14 @@
 A lane is one run: one model (its hyperparameters are numbers too, so lanes of several structures mix), one start, one number of
 components. A compiled program advances a *block* of lanes of fixed width by a few steps; lanes that finish leave the block and
 waiting ones take their places, so that stragglers never hold the others up and one program serves any number of lanes. K is padded
-to the width of the program, and nobody outside sees it. On a CPU, small blocks run side by side in threads.
+to the width of the program, and nobody outside sees it.
+
+Blocks run one after the other: two programs at once in threads can wait for each other for ever in XLA's own pool of threads.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from . import programs
 from ._packing import Layout
 from ._pytree import replace
 from ._status import Status
-from ._threads import Part, cores, together
 from .accelerate import Squarem
 from .models.mixture import MixtureParams
 from .padding import pad_components, stack, take
@@ -38,20 +38,13 @@ BLOCK_ELSEWHERE = 256
 FEW = 4  # lanes side by side where they are few and long: next to no cheaper by the lane than 16, and stragglers cost a quarter
 LARGE = 50_000  # rows × components from which it pays to compile two more programs: a narrow one, and one to finish
 PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
-SMALL = 150_000  # lanes × rows × components up to which XLA leaves a block to one core, and blocks are worth a thread each
+SMALL = 150_000  # lanes × rows × components up to which the hasty compiler's program is no slower
 WORTH_A_WIDTH = 5e7  # lanes × rows × components from which a narrower program saves more than the second it takes to compile
-
-_SEEN: set[Any] = set()  # what has been compiled by now: a first time is for one thread alone
 
 
 def _fill(items: list[Any], size: int) -> list[Any]:
     """A full block: places left over repeat the first lane, and what comes of them is dropped."""
     return items + items[:1] * (size - len(items))
-
-
-def _fetch(tree: Any) -> Any:
-    """What a program is about to give, on the host; to fetch it at once would keep other threads from Python while it is computed."""
-    return jax.device_get(jax.block_until_ready(tree))
 
 
 @dataclasses.dataclass
@@ -111,8 +104,6 @@ class Engine:
         rows = CACHE_BYTES // (numbers * self.dtype.itemsize)
         self.chunk = min(self.rows.x.shape[1], CHUNK, max(64, rows // 64 * 64))
         self.small = jax.default_backend() == "cpu" and self.block * num_rows * width <= SMALL
-        self.crew = cores() if self.small else 1
-        self.shapes = tuple(leaf.shape for leaf in jax.tree.leaves(data))
 
     def without_labels(self) -> Engine:
         """The same engine where nothing is known of any row."""
@@ -124,17 +115,7 @@ class Engine:
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """States that begin with an M-step on responsibilities, each a function that returns an array (k, n)."""
         blocks = [slice(first, first + self.block) for first in range(0, len(models), self.block)]
-        parts: list[Any] = [None] * len(blocks)
-
-        def some(numbers: range) -> Part:
-            for number in numbers:
-                here = blocks[number]
-                parts[number] = yield functools.partial(self._begin, models[here], responsibilities[here])
-
-        crew = max(1, min(self.crew, len(blocks)))
-        known = ("begin", self.method, self.width, self.shapes)
-        together([some(range(first, len(blocks), crew)) for first in range(crew)], self.dtype, alone=known not in _SEEN)
-        _SEEN.add(known)
+        parts = [self._begin(models[here], responsibilities[here]) for here in blocks]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def _begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
@@ -148,7 +129,7 @@ class Engine:
         params = MixtureParams(np.zeros(self.width, self.dtype), reference)
         stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), params)
         states = programs.begin(stack(self._fill(models)), stacked, resp, self.rows, method=self.method)
-        return take(_fetch(states), slice(len(models)))
+        return take(jax.device_get(states), slice(len(models)))
 
     def begin_at(self, models: list[Any], params: list[MixtureParams], method: Any = None) -> Any:
         """States whose first step is an E-step at given params (k, ...)."""
@@ -165,7 +146,7 @@ class Engine:
         padded = stack(self._fill([pad_components(params, self.width)]))
         models = stack(self._fill([model]))
         states = programs.begin_after(models, padded, self.data, method=self.method, chunk=self.chunk)
-        return take(_fetch(states), slice(1))
+        return take(jax.device_get(states), slice(1))
 
     def finish(
         self,
@@ -234,41 +215,34 @@ class Engine:
         present = np.isfinite(states.params.log_weights).sum(axis=1)
         how = {"layouts": layouts, "method": self.method if method is None else method, "chunk": self.chunk, "record": TICKS}
 
-        def blocks(waiting: list[int]) -> Part:
-            """Take some lanes to their ends, a block at a time."""
-            active: list[int] = []
-            while waiting or active:
-                while waiting and len(active) < self.block:
-                    active.append(waiting.pop())
-                lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
-                block, trace = yield functools.partial(self._advance, take(numbers, lanes), take(packed, lanes), max_steps, how)
-                here = np.array(active)
-                before = num_steps[here]
-                for whole, part in zip(packed, block, strict=True):
-                    whole[here] = part[: len(here)]
-                steps = num_steps[here] - before
-                done = len(lanes) * int(steps.max()) * self.width * self.rows.x.shape[1]
-                self.work.count(int(steps @ present[here]) * self.num_rows, done)
-                if histories is not None:
-                    for slot, lane in enumerate(active):
-                        histories[lane].extend(trace[: steps[slot], slot].tolist())
-                still = [lane for lane in active if status[lane] == Status.RUNNING]
-                if report is not None and len(still) < len(active):
-                    report(len(active) - len(still))
-                active = still
-
-        running = np.flatnonzero(status == Status.RUNNING).tolist()
-        crew = max(1, min(self.crew, -(-len(running) // self.block)))
-        known = (layouts, how["method"], self.shapes)
-        together([blocks(running[first::crew][::-1]) for first in range(crew)], self.dtype, alone=known not in _SEEN)
-        _SEEN.add(known)
+        waiting = np.flatnonzero(status == Status.RUNNING)[::-1].tolist()
+        active: list[int] = []
+        while waiting or active:
+            while waiting and len(active) < self.block:
+                active.append(waiting.pop())
+            lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
+            block, trace = self._advance(take(numbers, lanes), take(packed, lanes), max_steps, how)
+            here = np.array(active)
+            before = num_steps[here]
+            for whole, part in zip(packed, block, strict=True):
+                whole[here] = part[: len(here)]
+            steps = num_steps[here] - before
+            done = len(lanes) * int(steps.max()) * self.width * self.rows.x.shape[1]
+            self.work.count(int(steps @ present[here]) * self.num_rows, done)
+            if histories is not None:
+                for slot, lane in enumerate(active):
+                    histories[lane].extend(trace[: steps[slot], slot].tolist())
+            still = [lane for lane in active if status[lane] == Status.RUNNING]
+            if report is not None and len(still) < len(active):
+                report(len(active) - len(still))
+            active = still
         return states
 
     def _advance(self, numbers: Any, packed: Any, max_steps: int, how: dict[str, Any]) -> Any:
         """A block of lanes after a few more steps, and their objectives on the way."""
         most = np.asarray(max_steps, np.int32)
         advance = programs.advance_small if self.small else programs.advance
-        return _fetch(advance(numbers, packed, self.data, self.tol, most, self.ticks, **how))
+        return jax.device_get(advance(numbers, packed, self.data, self.tol, most, self.ticks, **how))
 
     def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[programs.Summary]:
         """What a report needs of each fit, summed over rows."""
