@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from . import criteria, families, rowwise, tabular
+from ._parts import parts
 from ._precision import precision
 from ._status import Status
 from .noise import Region
@@ -162,7 +163,7 @@ class Fit(criteria.Scored):
         """Log-density of each row under the mixture, in nats, shape (n,)."""
         rows = self.rows(x, missing=True)
         out = np.empty(len(rows))
-        for some in tabular.parts(len(rows)):  # densities of all rows under all components may not fit into memory
+        for some in parts(len(rows)):  # densities of all rows under all components may not fit into memory
             joint = self.log_joint(rows[some])
             top = joint.max(axis=1)
             out[some] = top + np.log(np.exp(joint - top[:, None]).sum(axis=1))

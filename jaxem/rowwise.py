@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import tabular
+from ._parts import parts
 from ._precision import precision
 from .padding import pad_data, take
 from .patterns import Patterned, as_seen, everywhere, in_order
@@ -31,7 +32,7 @@ def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str,
     several = take(components, np.arange(-(-k // COMPONENTS) * COMPONENTS) % k)
     out = np.empty((k, len(rows)))
     with precision(np.float64):
-        for some in tabular.parts(len(rows)):
+        for some in parts(len(rows)):
             here = rows[some]
             out[:, some] = np.asarray(_log_prob(family, several, _on_device(here, family, columns)))[:k, : len(here)]
     return out

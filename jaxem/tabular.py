@@ -8,13 +8,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-
-
-ROWS_AT_ONCE = 2**14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,11 +129,6 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
     if not missing:
         table.require_complete("this")
     return table
-
-
-def parts(num_rows: int) -> Iterator[slice]:
-    """All rows, a few at a time: what is computed of them on the way then fits into the cache, and never takes the room of the data."""
-    return (slice(first, first + ROWS_AT_ONCE) for first in range(0, num_rows, ROWS_AT_ONCE))
 
 
 def _refuse(bad: np.ndarray, values: np.ndarray, columns: tuple[str, ...], why: str) -> None:

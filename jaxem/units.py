@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ._parts import parts
 from .filling import filled
-from .tabular import Table, parts
+from .tabular import Table
 
 
 DEPENDENT = 1e-3  # share of a column in the constant combination from which it is named

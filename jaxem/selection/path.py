@@ -65,8 +65,8 @@ def select(
         noise: Whether some rows may come from no component but be spread evenly over the region of the data (`Fit.noise`).
         equal_weights: Whether all components have the same weight.
         prior: "fraley-raftery" or a `jaxem.Prior`: estimates are then those of highest posterior density. None: maximum likelihood.
-        fixed: Parameters that are known, by name: "means" (k, d), "covariances" (k, d, d) or both. They stay as they are and in this
-            order; the rest is estimated.
+        fixed: Parameters that are known, by name: "means" (k, d), "covariances" (k, d, d) or both, in the data's units. They stay as
+            they are and in this order; the rest is estimated.
         tol: Stop a run when less than this is estimated to be missing from its total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.

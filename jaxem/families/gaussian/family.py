@@ -13,7 +13,6 @@ among the orthogonal matrices. Two ways to the log-densities:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -21,16 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._linalg import contract, inverse_factor, triangle, unvech, vech
+from ..._parts import parts
 from ..._pytree import pytree, replace, static
 from ..._typing import Array, Bool, Float, Int, Scalar
 from . import prior as priors
 from .missing import Observed, observed
-from .moments import monomials, natural
+from .moments import LOG_2PI, monomials, natural
 from .structure import STRUCTURES, UNIVARIATE, E, Structure, above, structure
 
 
-LOG_2PI = float(np.log(2 * np.pi))
-ROWS_AT_ONCE = 2**14  # for sums on the host
 LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the pooled within-component one is collapsing
 SPIKE_IN_DATA = 1e-4  # a component this narrow in some direction, in units of the data's variance there, ...
 SPIKE_WITHIN = 1e-2  # ... and of the pooled within-component variance, is a spike: clusters far apart are not
@@ -154,7 +152,7 @@ class Gaussian:
         """This family for the rows `x` (d, n) in internal units; `scale` (d, d) takes these to the data's units."""
         total = weight.sum()
         mean = x @ weight / total
-        spread = sum((x[:, some] * weight[some]) @ x[:, some].T for some in _parts(x.shape[1])) / total - np.outer(mean, mean)
+        spread = sum((x[:, some] * weight[some]) @ x[:, some].T for some in parts(x.shape[1])) / total - np.outer(mean, mean)
         length = np.sqrt((scale**2).sum(1))
         inward = np.linalg.inv(scale)
         own = np.exp(np.log(length) - np.log(length).mean())
@@ -427,11 +425,6 @@ def gaussian(code: str, *, univariate: bool = False) -> Gaussian:
         raise KeyError(code)
     letters = structure(UNIVARIATE[code] if univariate else code)
     return Gaussian(letters, univariate=univariate, with_axes=bool(letters.oriented))
-
-
-def _parts(num_rows: int) -> Iterator[slice]:
-    """All rows, a few at a time."""
-    return (slice(first, first + ROWS_AT_ONCE) for first in range(0, num_rows, ROWS_AT_ONCE))
 
 
 def _triangular(whitener: np.ndarray) -> np.ndarray:

@@ -24,10 +24,7 @@ import jax.numpy as jnp
 from ..._linalg import contract, inverse_factor, unvech, vech
 from ..._pytree import pytree, replace
 from ..._typing import Array, Float, Int
-from .moments import monomials, natural
-
-
-LOG_2PI = 1.8378770664093453
+from .moments import LOG_2PI, monomials, natural
 
 
 @pytree

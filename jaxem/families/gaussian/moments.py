@@ -9,6 +9,9 @@ from ..._linalg import contract, triangle, vech
 from ..._typing import Array, Float
 
 
+LOG_2PI = float(np.log(2 * np.pi))
+
+
 def monomials(x: Float[Array, "d n"], used: np.ndarray) -> Float[Array, "f n"]:
     """Φ(x) for every row, the ones that are used."""
     d = x.shape[0]
