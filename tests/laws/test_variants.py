@@ -1,4 +1,5 @@
-"""Every covariance structure under every term: plain, with row weights, under a prior, above a floor, with noise. EM's laws hold for each.
+"""Every covariance structure under every term: plain, with row weights, under a prior, above a floor, with noise, and with missing
+cells, a prior and noise together. EM's laws hold for each.
 
 One program serves all structures of a variant: their letters are numbers.
 """
@@ -19,13 +20,18 @@ from jaxem.accelerate import Squarem
 from jaxem.families.gaussian import STRUCTURES
 from jaxem.families.gaussian.prior import FLOORED
 from jaxem.models.mixture import Mixture
-from jaxem.padding import pad_components, trim_components
+from jaxem.padding import pad_components, pad_data, trim_components
+from jaxem.patterns import guessed
 from jaxem.protocol import Data
+from jaxem.reduce import chunked
 
 
-PRIORS = {"prior": Prior(shrinkage=0.05, concentration=1.5), "floor": Prior(shrinkage=0, scale=0, floor=0.4)}
+PRIOR = Prior(shrinkage=0.05, concentration=1.5)
+PRIORS = {"prior": PRIOR, "floor": Prior(shrinkage=0, scale=0, floor=0.4), "together": PRIOR}
+NOISES = {"noise": np.float64(-6.0), "together": np.float64([-2.5, -2.0, -1.5])}  # column by column where cells are missing
+VARIANTS = ("plain", "weights", "prior", "floor", "noise", "together")
 CASES = {code: normal(code, 3) for code in STRUCTURES}
-CELLS = [(code, variant) for variant in ("plain", "weights", "prior", "floor", "noise") for code in STRUCTURES]
+CELLS = [(code, variant) for variant in VARIANTS for code in STRUCTURES]
 CELLS = [(code, variant) for code, variant in CELLS if variant != "floor" or code in FLOORED]
 
 each_cell = pytest.mark.parametrize(("code", "variant"), CELLS, ids=["-".join(cell) for cell in CELLS])
@@ -34,12 +40,22 @@ each_cell = pytest.mark.parametrize(("code", "variant"), CELLS, ids=["-".join(ce
 def build(code, variant):
     """The case, the model under the variant's terms, and the data."""
     case = CASES[code]
-    data = Data(case.data.x, np.ones(len(case.x)) if variant == "plain" else case.weight)
-    family = replace(case.unbound, with_axes=variant != "floor").bind(data.x, data.weight, case.scale, np.float64)
+    weight = np.ones(len(case.x)) if variant == "plain" else case.weight
+    family = replace(case.unbound, with_axes=variant != "floor").bind(case.data.x, weight, case.scale, np.float64)
+    noise, data = NOISES.get(variant), rows(variant, case, np.arange(len(weight)), weight)
     if variant not in PRIORS:
-        return case, Mixture(family, np.float64(-6.0) if variant == "noise" else None), data
-    family, told = family.with_prior(PRIORS[variant], K, case.centre, case.scale, data.weight.sum())
-    return case, Mixture(family, concentration=np.float64(told["concentration"])), data
+        return case, Mixture(family, noise), data
+    family, told = family.with_prior(PRIORS[variant], K, case.centre, case.scale, weight.sum())
+    return case, Mixture(family, noise, np.float64(told["concentration"])), data
+
+
+def rows(variant, case, which, weight):
+    """Some of the rows, with weights; three in a row lack the same cells, so that the programs are the same for any third of each."""
+    x = case.data.x[:, which]
+    if variant != "together":
+        return Data(x, weight)
+    gone = np.random.default_rng(1).random((case.d, len(case.x) // 3)).repeat(3, axis=1)[:, which] < 0.25
+    return pad_data(np.where(gone, np.nan, x), weight, np.float64, filled=np.where(gone, 1e3, x))
 
 
 def legal(model, params):
@@ -58,10 +74,15 @@ def towards(model, here, there):
     return model.from_free(free)
 
 
+def whole(model):
+    """The E-step, all rows at once."""
+    return chunked(model.e_step, 1000)
+
+
 @jax.jit
 def step(model, params, data):
     """One E-step and one M-step, and the objective at either end."""
-    stats, log_likelihood = model.e_step(params, data)
+    stats, log_likelihood = whole(model)(params, data)
     return model.m_step(params, stats), stats, log_likelihood + protocol.log_prior(model, params)
 
 
@@ -74,11 +95,10 @@ def expected(model, params, stats, at):
 @jax.jit
 def run(model, params, data):
     """A run by SQUAREM, with its objective after every step."""
-    method = Squarem()
-    state = method.init(model, params, data)
-    most = jnp.asarray(60, jnp.int32)
+    method, tol, most = Squarem(), jnp.asarray(1e-6), jnp.asarray(60, jnp.int32)
+    state = method.from_params(model, params, guessed(data))
     return em.advance(
-        lambda state: method.step(model, state, data, jnp.asarray(1e-6)), state, max_steps=most, num_ticks=most, record=60
+        lambda state: method.step(model, state, data, tol, whole(model)), state, max_steps=most, num_ticks=most, record=60
     )
 
 
@@ -128,8 +148,8 @@ def test_absent_components_stay_absent(code, variant, rng):
 @each_cell
 def test_a_whole_weight_is_a_repeated_row(code, variant, rng):
     """And a row of weight 0 is not there."""
-    case, model, data = build(code, variant)
-    params, times = legal(model, case.params(rng)[1]), np.arange(len(case.x)) % 3
-    weighted = step(model, params, Data(data.x, times.astype(float)))
-    repeated = step(model, params, Data(np.repeat(data.x, times, axis=1), np.ones(times.sum())))
+    case, model, _ = build(code, variant)
+    params, every = legal(model, case.params(rng)[1]), np.arange(len(case.x))
+    weighted = step(model, params, rows(variant, case, every, every % 3.0))
+    repeated = step(model, params, rows(variant, case, every.repeat(every % 3), np.ones(len(every))))
     agree(weighted, repeated, rtol=1e-7, atol=1e-7)
