@@ -10,7 +10,7 @@ class Status(IntEnum):
 
     Example:
         >>> Status.COLLAPSED.message
-        'a component shrank onto too few rows; use fewer components, a structure with shared covariances, or other starts'
+        'a component shrank onto too few rows; use fewer components, shared covariances or a prior, or noise=True if rows lie far out'
     """
 
     RUNNING = 0
@@ -38,6 +38,6 @@ _MESSAGES = {
     Status.NONFINITE: "the log-likelihood was not finite at the start; check the data and the start, or use float64",
     Status.DECREASED: "the log-likelihood fell by more than rounding; use float64, or report this as a fault of the M-step",
     Status.COLLAPSED: (
-        "a component shrank onto too few rows; use fewer components, a structure with shared covariances, or other starts"
+        "a component shrank onto too few rows; use fewer components, shared covariances or a prior, or noise=True if rows lie far out"
     ),
 }

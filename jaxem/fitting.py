@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from . import families as family_names
 from . import tabular
 from ._precision import precision
@@ -12,6 +14,7 @@ from .options import Options
 from .prior import Prior
 from .problem import Problem, Progress
 from .result import Fit
+from .units import dependence
 
 
 def fit(
@@ -109,8 +112,23 @@ def fit(
     if result is None:
         runs = problem.cells[0].runs
         count = f"all {len(runs)} runs" if len(runs) > 1 else "the run"
-        raise RuntimeError(f"{count} failed: {runs[0].status.message}")
+        raise RuntimeError(f"{count} failed: {_shortage(problem) or runs[0].status.message}")
     return result
+
+
+def _shortage(problem: Problem) -> str:
+    """What the data lack for full covariances, if that is why runs failed."""
+    cell, table = problem.cells[0], problem.table
+    if dependent := dependence(table) if getattr(cell.family, "full", False) else []:
+        return dependent[0].rstrip(".")
+    d, rows = table.x.shape[1], np.count_nonzero(table.weight)
+    needed = cell.num_components * int(cell.family.structure.rows_needed(d)) if hasattr(cell.family, "structure") else 0
+    if rows >= needed:
+        return ""
+    return (
+        f"{cell.family.name} with num_components {cell.num_components} needs at least {needed} rows of {d} columns, got {rows}; "
+        "use fewer components, shared covariances or a prior"
+    )
 
 
 def num_features(table: tabular.Table, family: Any) -> int:

@@ -30,6 +30,11 @@ def responsibilities(start: Any, num_rows: int, num_components: int, *, rest: bo
         raise ValueError(
             f"start: responsibilities must be probabilities that sum {wanted} in every row, and row {row + 1} is {resp[row]}"
         )
+    idle = np.flatnonzero(resp.sum(0) == 0)
+    if len(idle):
+        raise ValueError(
+            f"start: component {idle[0]} (from 0) has no responsibility for any row, and EM would never give it any"
+        )
     return resp.T
 
 

@@ -1,8 +1,12 @@
-"""Noise: a class of rows spread evenly over the region of the data. Owns that region and the first guess; imports NumPy only."""
+"""Noise: a class of rows spread evenly over the region of the data. Owns that region, the first guess, and signs that noise is lacking.
+
+Imports NumPy only.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,9 @@ import numpy as np
 NEIGHBOURS = 10  # the distance to which of them tells crowded rows from lonely ones
 GUESS_STEPS = 50
 SHARE = 0.05  # of every row that is noise at first, where no guess is made
+FLAT = 1e-13  # smallest eigenvalue of the correlation matrix below which the columns are dependent
+FAR = 100.0  # interquartile ranges from the median: beyond, a row makes the others look alike
+WIDE = 5.0  # times as wide as any other component in every direction, and around them all: rows of no cluster
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +75,8 @@ class Region:
 def region(x: np.ndarray) -> Region:
     """The smaller of two boxes around rows (n, d): along the columns, and along the principal axes.
 
+    Where some combination of the columns is constant to rounding, the second has no volume, and the first is taken.
+
     References:
         Banfield & Raftery 1993, Biometrics 49, sec. 3.3; the smaller of the two is what mclust takes.
     """
@@ -75,8 +84,10 @@ def region(x: np.ndarray) -> Region:
     boxes = [_box(x, centre, np.eye(x.shape[1]))]
     if x.shape[1] > 1 and not np.isnan(x).any():
         unit = np.ptp(x, axis=0)  # the axes come from comparable numbers, or one column would drown the others' digits
-        _, axes = np.linalg.eigh(np.cov((x - centre) / unit, rowvar=False) * np.outer(unit, unit) / unit.max() ** 2)
-        boxes.append(_box(x, centre, axes.T))
+        comparable = (x - centre) / unit
+        spread = np.cov(comparable, rowvar=False) * np.outer(unit, unit) / unit.max() ** 2
+        if np.linalg.eigvalsh(np.corrcoef(comparable, rowvar=False))[0] > FLAT:
+            boxes.append(_box(x, centre, np.linalg.eigh(spread)[1].T))
     return min(boxes, key=lambda box: box.log_volume)
 
 
@@ -117,3 +128,46 @@ def guess(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         odds = np.log(share / (1 - share)) + most * np.log(rates[0] / rates[1]) - (rates[0] - rates[1]) * volume
         lonely = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
     return np.where(volume > np.median(volume[seen]), lonely, 0.0)
+
+
+def surrounding(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> int | None:
+    """The component that lies around all others and is far wider than any of them, if there is one: it may stand for noise.
+
+    Args:
+        weights: Mixing weights, shape (k,).
+        means: Shape (k, d).
+        covariances: Shape (k, d, d).
+
+    Example:
+        >>> surrounding(np.array([0.9, 0.1]), np.zeros((2, 1)), np.array([[[1.0]], [[100.0]]]))
+        1
+    """
+    if len(weights) < 2:
+        return None
+    widest = int(np.linalg.slogdet(covariances)[1].argmax())
+    others = np.arange(len(weights)) != widest
+    inward = np.linalg.inv(np.linalg.cholesky(covariances[widest]))
+    largest = np.linalg.eigvalsh(inward @ covariances[others] @ inward.T)[:, -1]
+    away = np.linalg.norm((means[others] - means[widest]) @ inward.T, axis=1)
+    found = weights[widest] < 0.5 and (largest < WIDE**-2).all() and (away < np.sqrt(means.shape[1])).all()
+    return widest if found else None
+
+
+def far_rows(x: np.ndarray, weight: np.ndarray, columns: Sequence[str]) -> str | None:
+    """A sentence on rows so far out that all others look alike beside them, if there are any.
+
+    Args:
+        x: Rows, shape (n, d), NaN where a cell is missing.
+        weight: Row weights, shape (n,).
+        columns: Names of the columns.
+    """
+    low, middle, high = np.nanquantile(x[weight > 0], [0.25, 0.5, 0.75], axis=0)
+    cells = np.argwhere((np.abs(x - middle) > FAR * (high - low)) & (high > low) & (weight > 0)[:, None])
+    if not len(cells):
+        return None
+    row, column = cells[0]
+    count = len(np.unique(cells[:, 0]))
+    return (
+        f"Row {row + 1} lies more than {FAR:g} interquartile ranges from the median of column {columns[column]!r}"
+        f"{f' ({count} such rows in all)' if count > 1 else ''}: beside it all others look alike, and runs collapse; leave it out"
+    )

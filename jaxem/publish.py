@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import families as family_names
-from . import trust
+from . import noise, trust
 from ._status import Status
 from .cell import GIVEN, Cell, Run
 from .models.mixture import MixtureParams
@@ -55,7 +55,10 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         num_failed=sum(run.status.failed for run in cell.searched),
         spurious=not best.admissible,
         trust=trust.LOW if level and not best.admissible else level,
-        warnings=_warnings(cell, best, units.table.warnings),
+        warnings=(
+            *_warnings(cell, best, units.table.warnings),
+            *(_around(params, terms) if best.admissible else terms.outliers()),
+        ),
         input_columns=terms.columns,
         runner_up=next((_published(cell, run.params, terms)[0] for run in cell.leaders(2)[1:]), None),
         terms=terms.told(family, cell.num_components),
@@ -80,7 +83,20 @@ def _warnings(cell: Cell, best: Run, before: tuple[str, ...]) -> tuple[str, ...]
         said.append(f"{label}: {best.status.message}.")
     if not best.admissible:
         said.append(
-            f"{label}: a component is next to singular or rests on too few rows, as in every run found; "
-            "the likelihood of such a fit is not to be trusted, and it is never chosen."
+            f"{label}: a component is next to singular or rests on too few rows, as in every run found; the likelihood of such a fit "
+            "is not to be trusted, and it is never chosen: use fewer components, shared covariances or a prior."
         )
     return tuple(said)
+
+
+def _around(params: Params, terms: Terms) -> list[str]:
+    """A word on a component that looks like noise, where there is none."""
+    if terms.region is not None or terms.prior is not None or not hasattr(params, "covariances"):
+        return []
+    number = noise.surrounding(params.weights, params.means, params.covariances)
+    if number is None:
+        return []
+    return [
+        f"The component with a share of {params.weights[number]:.1%} lies around all others and is more than {noise.WIDE:g} times as wide "
+        "as any of them: if its rows are outliers and no cluster, noise=True (--noise) takes them for noise."
+    ]

@@ -87,6 +87,13 @@ class Terms:
         region, units = self.region, self.units
         return None if region is None else lambda rng, n: units.inside(region.sample(rng, n))
 
+    def outliers(self) -> list[str]:
+        """A sentence on rows so far out that runs collapse beside them, if there are any, and what to do about them."""
+        table = self.units.table
+        found = noise.far_rows(table.x, table.weight, table.columns)
+        remedy = ", or let noise=True (--noise) take it for noise." if self.region is None else "."
+        return [] if found is None else [found + remedy]
+
     def order(self, weights: np.ndarray) -> np.ndarray:
         """The order in which components are published: given and labelled ones as they are, the others by weight."""
         known = len(weights) if self.options.fixed else self.num_labels

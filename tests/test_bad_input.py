@@ -55,6 +55,16 @@ DATA = {
     "empty": ([], ValueError, r"^data must have at least one row"),
     "ragged": ([[1.0, 2.0], [3.0]], ValueError, r"^data must have shape \(n, d\) or \(n,\)"),
     "nothing": (None, (TypeError, ValueError), r"^data must"),
+    "too large": (
+        X * [1.0, 1e200],
+        ValueError,
+        r"^column 'x2' has numbers up to \de\+200, and squares of these are beyond float64: ",
+    ),
+    "too small": (
+        X * [1.0, 1e-200],
+        ValueError,
+        r"^column 'x2' has numbers that differ by \de-200, .*: give it in other units$",
+    ),
     "all constant": (np.ones((9, 2)), ValueError, r"^every column is constant \(x1, x2\): there is nothing to cluster$"),
 }
 
@@ -167,6 +177,11 @@ def test_too_few_rows_for_a_fit():
     refused(jaxem.fit, ValueError, r"^num_components is 4, but the data have only 3 distinct rows$", x, "EEE", 4)
 
 
+@pytest.mark.parametrize(("family", "told"), [("VVV", "VVV with num_components 3 needs at least 9 rows of 2 columns, got 7; ")])
+def test_too_few_rows_for_a_structure(family, told):
+    refused(jaxem.fit, RuntimeError, f"^all 2 runs failed: {told}", X[:7], family, 3, num_restarts=2, moves=False)
+
+
 def uneven(sums=1.0):
     start = np.full((30, 2), 0.5)
     start[4] *= sums
@@ -185,6 +200,10 @@ STARTS = {
     ),
     "nan": (uneven(np.nan), r"^start: responsibilities must be .* and row 5 is \[nan nan\]$"),
     "negative": (uneven() + np.array([1.0, -1.0]), r"^start: responsibilities must be .* and row 1 is \[ 1\.5 -0\.5\]$"),
+    "empty": (
+        np.eye(2)[np.zeros(30, int)],
+        r"^start: component 1 \(from 0\) has no responsibility for any row, and EM would never ",
+    ),
     "text": ("VVV", r"^start must be responsibilities of shape"),
 }
 

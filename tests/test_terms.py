@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -112,6 +114,28 @@ class TestNoise:
         assert inside.max() < 1 + 1e-9
         assert box.log_volume < np.log(np.ptp(slanted, axis=0)).sum() - 2
 
+    def test_dependent_columns_have_a_region_with_a_volume(self, rows):
+        """Along the principal axes the box would be flat, and noise infinitely dense."""
+        box = noise.region(rows[:, :1] * [1.0, 2.0])
+        near(box.log_volume, 2 * np.log(np.ptp(rows[:, 0])) + np.log(2), 1e-12, 0)
+        wide = np.random.default_rng(1).normal(size=(5, 9))
+        near(noise.region(wide).log_volume, np.log(np.ptp(wide, axis=0)).sum(), 1e-12, 0)
+
+    def test_a_component_that_may_be_noise_is_named(self, rows):
+        told = r"^The component with a share of .* lies around all others .*noise=True \(--noise\) takes them for noise\.$"
+        wide = jaxem.fit(rows, "VVV", 3)
+        assert [bool(re.match(told, sentence)) for sentence in wide.warnings] == [True]
+        assert not jaxem.fit(rows, "VVV", 2, noise=True).warnings
+        assert not jaxem.fit(rows[: -SIZES[2]], "VVV", 2).warnings
+
+    def test_rows_far_out_are_named_where_runs_collapse(self, rows):
+        far = np.concatenate([rows[: -SIZES[2]], [[0.0, -1e6], [3e6, 3e6]]])
+        told = r"^Row 241 lies more than 100 interquartile ranges from the median of column 'x2' \(2 such rows in all\): .*noise=True"
+        search = {"num_restarts": 3, "moves": False}
+        assert any(re.match(told, sentence) for sentence in jaxem.select(far, "VVV", [1, 2], **search).warnings)
+        plain = jaxem.select(far[:-2], "VVV", [1, 2], **search)
+        assert not any("interquartile" in sentence for sentence in plain.warnings)
+
     def test_lonely_rows_are_guessed(self, rows):
         lonely = noise.guess(rows.T / rows.std(0)[:, None], np.ones(len(rows)))
         assert lonely[-SIZES[2] :].mean() > 0.6
@@ -215,11 +239,12 @@ class TestFixed:
             ({"fixed": {"means": [1, 2]}}, r"means must be finite numbers of shape \(k, d\)"),
             ({"fixed": {"covariances": -np.array([np.eye(2)] * 2)}}, "symmetric positive definite"),
             ({"fixed": {"covariances": [np.eye(2)] * 2}, "family": "EEE"}, "use family='VVV'"),
+            ({"fixed": {"means": [[1, 1], [2, 2]]}, "family": "poisson", "data": np.ones((9, 2))}, "'poisson' has no means"),
         ],
     )
     def test_bad_values(self, rows, asked, sentence):
         with pytest.raises(ValueError, match=sentence):
-            jaxem.fit(rows, **{"family": "VVV", "num_components": 2, **asked})
+            jaxem.fit(**{"data": rows, "family": "VVV", "num_components": 2, **asked})
 
 
 def test_terms_are_true_or_false(rows):

@@ -100,9 +100,13 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
         short = [cell.num_components for cell in problem.cells if cell.num_components > problem.distinct]
         if short:
             said.append(f"K = {min(short)} and more were left out: the data have only {problem.distinct} distinct rows.")
+    said += _far(selection, problems)
     ranking = selection.ranking()
     if not ranking:
-        said.append("No fit can be chosen: every run of every cell failed or is next to singular.")
+        said.append(
+            "No fit can be chosen: every run of every cell failed or is next to singular; try fewer components, shared covariances or a "
+            "prior."
+        )
         return tuple(said)
     best = ranking[0]
     said += [sentence for sentence in best.warnings if sentence not in said]
@@ -119,3 +123,9 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     if len(tried) > 1 and best.num_components == tried[-1]:
         said.append(f"The largest number of components tried, {tried[-1]}, was chosen: try more.")
     return tuple(said)
+
+
+def _far(selection: Selection, problems: list[Any]) -> list[str]:
+    """A word on rows far out, where cells have no sound fit."""
+    lacking = any(cell["num_components"] > 1 and (cell["spurious"] or not cell["num_steps"]) for cell in selection.cells)
+    return list(problems[0].terms.outliers()) if lacking else []

@@ -32,6 +32,7 @@ from .structure import STRUCTURES, UNIVARIATE, E, Structure, above, structure
 LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the pooled within-component one is collapsing
 SPIKE_IN_DATA = 1e-4  # a component this narrow in some direction, in units of the data's variance there, ...
 SPIKE_WITHIN = 1e-2  # ... and of the pooled within-component variance, is a spike: clusters far apart are not
+LARGEST = 1e150  # of the numbers, whose squares are to be numbers
 RESOLUTION = 1e-12  # in units of the data's variance: what is left below is rounding
 ROWS_TO_SPARE = 0.5  # a fit is admissible when every component holds this many rows more than its covariance needs
 
@@ -136,7 +137,12 @@ class Gaussian:
     # Before and after EM, on the host.
 
     def check(self, x: np.ndarray, columns: list[str]) -> None:
-        """Any finite number will do."""
+        """Any numbers whose squares are numbers will do."""
+        for name, low, high in zip(columns, np.nanmin(x, axis=0), np.nanmax(x, axis=0), strict=True):
+            largest, width = max(-low, high), high - low
+            if not (largest < LARGEST and width > 1 / LARGEST):
+                what = f"numbers up to {largest:.0e}" if width > 1 / LARGEST else f"numbers that differ by {width:.0e}"
+                raise ValueError(f"column {name!r} has {what}, and squares of these are beyond float64: give it in other units")
 
     @property
     def full(self) -> bool:

@@ -48,7 +48,7 @@ def _about(mean: Any, stats: GaussianStats) -> GaussianStats:
     return GaussianStats(stats.count, stats.count[:, None] * mean, second)
 
 
-def fix(family: Gaussian, given: dict[str, np.ndarray], centre: np.ndarray, scale: np.ndarray) -> FixedGaussian:
+def fix(family: Any, given: dict[str, np.ndarray], centre: np.ndarray, scale: np.ndarray) -> FixedGaussian:
     """A bound family with some of its parameters at given values.
 
     Args:
@@ -57,8 +57,10 @@ def fix(family: Gaussian, given: dict[str, np.ndarray], centre: np.ndarray, scal
         centre: Of the internal units.
         scale: Of the internal units.
     Raises:
-        ValueError: if a covariance is not positive definite, or covariances are given to a family with a structure of its own.
+        ValueError: for another family, a covariance that is not positive definite, or covariances given to a structure of its own.
     """
+    if not isinstance(family, Gaussian):
+        raise ValueError(f"fixed: the family {family.name!r} has no {' and no '.join(given)}: leave fixed=None")
     if "covariances" in given and family.name not in ("VVV", "V"):
         raise ValueError(
             f"fixed covariances leave no structure to estimate: use family='VVV' (or 'V' for one column), got {family.name!r}"
