@@ -122,7 +122,7 @@ class Local:
     def __init__(self, fit: Any, data: Any, weights: Any = None):
         self.fit = fit
         self.problem = bound(fit, data, weights)
-        cell, engine = self.problem.cells[0], self.problem.engines[0]
+        cell, engine = self.problem.cells[0], self.problem.engine
         self.model = cell.accurate
         size = fit.num_params - ("noise" in fit.terms)  # the volume counts as a parameter, and is not one of the likelihood
         with precision(np.float64):

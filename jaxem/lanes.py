@@ -11,7 +11,7 @@ Blocks run one after the other: two programs at once in threads can wait for eac
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -36,10 +36,9 @@ CHUNK = 4096  # the most rows in a chunk: where components are few, the monomial
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
 FEW = 4  # lanes side by side where they are few and long: next to no cheaper by the lane than 16, and stragglers cost a quarter
-LARGE = 50_000  # rows × components from which it pays to compile two more programs: a narrow one, and one to finish
+LARGE = 50_000  # rows × components from which it pays to compile more: for few lanes, for few components, and one to finish
 PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
 SMALL = 150_000  # lanes × rows × components up to which the hasty compiler's program is no slower
-WORTH_A_WIDTH = 5e7  # lanes × rows × components from which a narrower program saves more than the second it takes to compile
 
 
 def _fill(items: list[Any], size: int) -> list[Any]:
@@ -97,6 +96,7 @@ class Engine:
         self.tol = np.asarray(tol, self.dtype)
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
+        self.sizes = (-(-width // 2), width) if self.large and width > 1 else (width,)
         self.narrow = min(FEW, self.block) if self.large else self.block
         self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
         columns = len(self.rows.x)
@@ -121,14 +121,16 @@ class Engine:
     def _begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """The same for a block."""
         resp = np.zeros((self.block, self.width, self.rows.x.shape[1]), self.dtype)
+        log_weights = np.full((self.block, self.width), -np.inf, self.dtype)
         for slot, make in enumerate(responsibilities):
             values = make()
             resp[slot, : len(values), : self.num_rows] = values
-        resp[len(models) :] = resp[0]
+            log_weights[slot, : len(values)] = -np.log(len(values))
+        resp[len(models) :], log_weights[len(models) :] = resp[0], log_weights[0]
         reference = models[0].family.reference(self.width, self.rows.x.shape[0], self.dtype)
-        params = MixtureParams(np.zeros(self.width, self.dtype), reference)
-        stacked = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), params)
-        states = programs.begin(stack(self._fill(models)), stacked, resp, self.rows, method=self.method)
+        components = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), reference)
+        params = MixtureParams(log_weights, components)
+        states = programs.begin(stack(self._fill(models)), params, resp, self.rows, method=self.method)
         return take(jax.device_get(states), slice(len(models)))
 
     def begin_at(self, models: list[Any], params: list[MixtureParams], method: Any = None) -> Any:
@@ -212,8 +214,9 @@ class Engine:
         states = layouts[1].unpack(packed)  # views: what a block brings back shows in them
         status, num_steps = states.status, states.num_steps
         status[(status == Status.MAX_STEPS) & (num_steps < max_steps)] = Status.RUNNING
-        present = np.isfinite(states.params.log_weights).sum(axis=1)
-        how = {"layouts": layouts, "method": self.method if method is None else method, "chunk": self.chunk, "record": TICKS}
+        present = (np.isfinite(states.params.log_weights) * np.arange(1, 1 + self.width)).max(axis=1)
+        how: dict[str, Any] = {"layouts": layouts, "method": self.method if method is None else method}
+        how |= {"sizes": self.sizes, "chunk": self.chunk, "record": TICKS}
 
         waiting = np.flatnonzero(status == Status.RUNNING)[::-1].tolist()
         active: list[int] = []
@@ -221,13 +224,14 @@ class Engine:
             while waiting and len(active) < self.block:
                 active.append(waiting.pop())
             lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
-            block, trace = self._advance(take(numbers, lanes), take(packed, lanes), max_steps, how)
             here = np.array(active)
+            level = np.searchsorted(self.sizes, present[here].max())
+            block, trace = self._advance(take(numbers, lanes), take(packed, lanes), max_steps, level, how)
             before = num_steps[here]
             for whole, part in zip(packed, block, strict=True):
                 whole[here] = part[: len(here)]
             steps = num_steps[here] - before
-            done = len(lanes) * int(steps.max()) * self.width * self.rows.x.shape[1]
+            done = len(lanes) * int(steps.max()) * self.sizes[level] * self.rows.x.shape[1]
             self.work.count(int(steps @ present[here]) * self.num_rows, done)
             if histories is not None:
                 for slot, lane in enumerate(active):
@@ -238,11 +242,11 @@ class Engine:
             active = still
         return states
 
-    def _advance(self, numbers: Any, packed: Any, max_steps: int, how: dict[str, Any]) -> Any:
-        """A block of lanes after a few more steps, and their objectives on the way."""
-        most = np.asarray(max_steps, np.int32)
+    def _advance(self, numbers: Any, packed: Any, max_steps: int, level: Any, how: dict[str, Any]) -> Any:
+        """A block of lanes after a few more steps, and their objectives on the way; `level` says which of the sizes holds them."""
+        most, level = np.asarray(max_steps, np.int32), np.asarray(level, np.int32)
         advance = programs.advance_small if self.small else programs.advance
-        return jax.device_get(advance(numbers, packed, self.data, self.tol, most, self.ticks, **how))
+        return jax.device_get(advance(numbers, packed, self.data, self.tol, most, self.ticks, level, **how))
 
     def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[programs.Summary]:
         """What a report needs of each fit, summed over rows."""
@@ -270,23 +274,3 @@ class Engine:
 
     def _fill(self, items: list[Any]) -> list[Any]:
         return _fill(items, self.block)
-
-
-def widths(components: Sequence[int], work: float) -> list[int]:
-    """The padded numbers of components to compile for: the largest and, for a lot of work, its half, its quarter and so on.
-
-    Args:
-        components: Numbers of components asked for.
-        work: Lanes × rows.
-    """
-    if not components:
-        return []
-    out = [max(components)]
-    while work * out[0] > WORTH_A_WIDTH and out[0] > 4:
-        out.insert(0, -(-out[0] // 2))
-    return [width for below, width in zip([0, *out], out, strict=False) if any(below < k <= width for k in components)]
-
-
-def home(engines: Sequence[Engine], num_components: int) -> Engine:
-    """The narrowest of the engines that holds this many components."""
-    return min((engine for engine in engines if engine.width >= num_components), key=lambda engine: engine.width)

@@ -19,7 +19,7 @@ from . import init as starts
 from ._pytree import replace
 from ._status import Status
 from .cell import GIVEN, Cell, Run
-from .lanes import FEW, TICKS, Engine, Work, widths
+from .lanes import FEW, TICKS, Engine, Work
 from .models.mixture import MixtureParams
 from .options import Options
 from .padding import pad_data, row_bucket, take, trim_components
@@ -28,7 +28,7 @@ from .protocol import Data
 from .publish import publish
 from .quasi_newton import QuasiNewton
 from .result import Fit
-from .search import SCOUTS_KEPT, Batch, Effort, Search
+from .search import Batch, Effort, Search
 from .terms import Terms
 from .units import Units, dependence
 
@@ -38,7 +38,6 @@ SUBSAMPLE = 2000  # rows that tell where the optima are; or twice the parameters
 SUBSAMPLE_FROM = 4  # times as many rows make a search on a subsample pay
 SUBSAMPLE_STEPS = 300
 ROUNDING = 10  # sums over rows in two orders differ by a few units of what the dtype can resolve
-WITH_MOVES = 5  # times as many lanes, moves included
 
 Progress = Callable[[str, int, int, float], Any]
 
@@ -87,28 +86,24 @@ class Problem:
         self.cells = [Cell(self.terms.model(one, k), k, number) for number, one in enumerate(self.bound) for k in components]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
-        self.engines = self._all_rows(*((room, room) if whole is rows else (rows, whole))) if self.able else []
+        self.engine = self._all_rows(*((room, room) if whole is rows else (rows, whole)))
 
     def _data(self, rows: np.ndarray, whole: np.ndarray, weight: np.ndarray, label: np.ndarray | None) -> Data | Patterned:
         """Rows (d, n), and the same filled up, on the device."""
         return pad_data(rows, weight, self.options.dtype, label, None if whole is rows else whole)
 
-    def _all_rows(self, rows: np.ndarray, whole: np.ndarray) -> list[Engine]:
+    def _all_rows(self, rows: np.ndarray, whole: np.ndarray) -> Engine:
         """The programs for all rows; after a search on a subsample, few lanes go on, from near their ends: L-BFGS at its best."""
         data = self._data(rows, whole, self.table.weight, self.table.label)
         if self.sample is None:
-            return self._engines(data, self.table.num_rows, self._num_lanes())
+            return self._engine(data, self.table.num_rows)
         smooth = all(cell.model.smooth for cell in self.able)
-        return self._engines(data, self.table.num_rows, SCOUTS_KEPT, block=FEW, method=QuasiNewton() if smooth else None)
+        return self._engine(data, self.table.num_rows, block=FEW, method=QuasiNewton() if smooth else None)
 
-    def _engines(self, data: Data | Patterned, num_rows: int, num_lanes: int, **how: Any) -> list[Engine]:
-        """The programs for some rows and about so many lanes a cell."""
-        padded = widths([cell.num_components for cell in self.able], len(self.able) * num_lanes * num_rows)
-        return [Engine(data, num_rows, width, tol=self.options.tol, work=self.work, **how) for width in padded]
-
-    def _num_lanes(self) -> int:
-        """About how many runs a cell's search takes."""
-        return self.options.num_restarts * (WITH_MOVES if self.options.moves else 1)
+    def _engine(self, data: Data | Patterned, num_rows: int, **how: Any) -> Engine:
+        """The programs for some rows."""
+        width = max(cell.num_components for cell in self.able or self.cells)
+        return Engine(data, num_rows, width, tol=self.options.tol, work=self.work, **how)
 
     def search(self) -> None:
         """Find the best optimum of every cell; where the fast form was not accurate enough for any run, once more in the accurate one."""
@@ -127,7 +122,7 @@ class Problem:
         """Search cells: on all rows or, where there are very many, on a subsample first."""
         weight, options, sample = self.table.weight, self.options, self.sample
         if sample is None:
-            self._search(cells, self.engines, self.units.guesses, weight, self.table.label, options.max_steps)
+            self._search(cells, self.engine, self.units.guesses, weight, self.table.label, options.max_steps)
             return
         for cell in cells:
             cell.scout = Cell(cell.model, cell.num_components, cell.number)
@@ -135,10 +130,10 @@ class Problem:
         few, light = self.units.inside(self.table.x[sample]), weight[sample]
         label = None if self.table.label is None else self.table.label[sample]
         whole = self.units.filled(few, light)
-        engines = self._engines(self._data(few, whole, light, label), len(sample), self._num_lanes())
-        self._search(scouts, engines, whole, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
+        engine = self._engine(self._data(few, whole, light, label), len(sample))
+        self._search(scouts, engine, whole, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
         effort = Effort(options.num_finalists, 0, options.max_steps)
-        Search(self.engines, few, weight, effort, self.report).from_scouts(cells)
+        Search(self.engine, few, weight, effort, self.report).from_scouts(cells)
 
     def _subsample(self) -> np.ndarray | None:
         """Numbers of the rows to search on, or None for all."""
@@ -153,7 +148,7 @@ class Problem:
     def _search(
         self,
         cells: list[Any],
-        engines: list[Engine],
+        engine: Engine,
         rows: np.ndarray,
         weight: np.ndarray,
         label: np.ndarray | None,
@@ -162,7 +157,7 @@ class Problem:
         """Starts, then moves, on some rows (d, n), complete or filled up."""
         options, unit = self.options, self.units.comparable(rows, weight)
         effort = Effort(options.num_finalists, TICKS, max_steps)
-        search = Search(engines, rows, weight, effort, self.report, label)
+        search = Search(engine, rows, weight, effort, self.report, label)
         draws = starts.draws(unit, weight, options.seed, noisy=options.noise, label=label)
         search.from_starts(cells, draws, options.init, options.num_restarts)
         if options.moves:
@@ -179,9 +174,9 @@ class Problem:
 
     def run_from(self, start: Any) -> None:
         """One run of the only cell, from responsibilities (n, k) or from params."""
-        cell, wide = self.cells[0], self.engines[0]
+        cell, wide = self.cells[0], self.engine
         engine = Engine(wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1, work=self.work)
-        self.engines = [engine]
+        self.engine = engine
         if hasattr(start, "weights"):
             point = given.params(start, cell, self.units, rest=self.options.noise)
             states = engine.begin_after(cell.model, jax.tree.map(lambda leaf: np.asarray(leaf, self.options.dtype), point))
@@ -201,7 +196,7 @@ class Problem:
         found = [(cell, cell.best) for cell in self.able if cell.best is not None]
         if not found:
             return
-        engine = self.engines[-1]  # the widest holds every cell: one program, run once
+        engine = self.engine
         doubtful = []
         for cell, best, summary in self._summaries(engine, found):
             cell.summary = summary
@@ -245,7 +240,7 @@ class Problem:
             known |= {number: value for number, value in told.items() if value is not None}
             models = {number: model for number, model in models.items() if number not in known}
         if models:
-            engine, some = self.engines[0].without_labels(), list(models.values())
+            engine, some = self.engine.without_labels(), list(models.values())
             if self.sample is None:
                 states = engine.begin(some, [lambda: np.ones((1, self.table.num_rows))] * len(some))
             else:

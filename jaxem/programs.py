@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from . import em
 from ._compiler import quick_jit
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
 from .patterns import everywhere
-from .reduce import chunked
+from .reduce import chunked, narrowed
 
 
-def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method, chunk, record):
-    """States after a few steps, packed as they came, and the objectives on the way."""
+def _advance(models, states, data, tol, max_steps, num_ticks, level, *, layouts, method, sizes, chunk, record):
+    """States after a few steps, packed as they came, and the objectives on the way; no lane has more than `sizes[level]` components."""
     models, states = (layout.unpack(packed) for layout, packed in zip(layouts, (models, states), strict=True))
 
     def step(model, state):
-        return method.step(model, state, data, tol, chunked(model.e_step, chunk))
+        ways = [narrowed(chunked(model.e_step, chunk), size) for size in sizes]
+        return method.step(model, state, data, tol, lambda params, data: lax.switch(level, ways, params, data))
 
     batched = jax.vmap(step)
     states, trace = em.advance(
@@ -30,8 +32,10 @@ def _advance(models, states, data, tol, max_steps, num_ticks, *, layouts, method
     return layouts[1].pack(states, jnp), trace
 
 
-advance = quick_jit("layouts", "method", "chunk", "record")(_advance)
-advance_small = quick_jit("layouts", "method", "chunk", "record", hasty=True)(_advance)  # blocks that fit into the cache
+advance = quick_jit("layouts", "method", "sizes", "chunk", "record")(_advance)
+advance_small = quick_jit("layouts", "method", "sizes", "chunk", "record", hasty=True)(
+    _advance
+)  # blocks that fit into the cache
 
 
 @quick_jit("method", hasty=True)

@@ -1,4 +1,4 @@
-"""Ways of summing over rows: wrappers that take an E-step and return an E-step. Imports layer 0 and protocol.
+"""Ways of summing over rows: wrappers that take an E-step and return an E-step. Imports layer 0, patterns and protocol.
 
 An E-step's results are sums over rows, so they may be taken chunk by chunk: the responsibilities of all rows never exist at once.
 """
@@ -50,6 +50,18 @@ def chunked(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[An
         return jax.tree.map(jnp.add, total, part(num_chunks * chunk_size, rest)) if rest else total
 
     return chunked_e_step
+
+
+def narrowed(e_step: Callable[[Any, Any], Any], size: int) -> Callable[[Any, Any], Any]:
+    """The same E-step where only the first `size` components are present: the others' statistics are 0 without being computed."""
+
+    def narrow_e_step(params: Any, data: Any) -> Any:
+        whole, _ = jax.eval_shape(e_step, params, data)
+        stats, log_likelihood = e_step(jax.tree.map(lambda leaf: leaf[:size], params), data)
+        blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), whole)
+        return jax.tree.map(lambda all, some: all.at[:size].set(some) if all.ndim else some, blank, stats), log_likelihood
+
+    return narrow_e_step
 
 
 def _over_tiles(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[Any, Data], Any]:

@@ -12,7 +12,7 @@ All cells are searched together, every run a lane:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from . import init as starts
 from . import moves
 from ._status import Status
 from .cell import Cell, Run
-from .lanes import Engine, home
+from .lanes import Engine
 from .padding import take, trim_components
 
 
@@ -55,7 +55,7 @@ class Search:
     """Searches cells on one data set.
 
     Args:
-        engines: Programs by width; a cell uses the narrowest that holds its components.
+        engine: The programs.
         rows: Rows in internal units, shape (d, n).
         weight: Row weights, shape (n,).
         effort: How much work to do.
@@ -65,14 +65,14 @@ class Search:
 
     def __init__(
         self,
-        engines: Sequence[Engine],
+        engine: Engine,
         rows: np.ndarray,
         weight: np.ndarray,
         effort: Effort,
         report: Report | None = None,
         label: np.ndarray | None = None,
     ):
-        self.engines, self.rows, self.weight, self.effort, self.report = engines, rows, weight, effort, report
+        self.engine, self.rows, self.weight, self.effort, self.report = engine, rows, weight, effort, report
         self.label, self.num_labels = label, 0 if label is None else int(label.max()) + 1
 
     def from_starts(self, cells: list[Cell], draws: starts.Draws, init: str, num_restarts: int) -> None:
@@ -118,12 +118,11 @@ class Search:
             for cell in slowest
             for place, run in enumerate(cell.scout.leaders(self.effort.num_finalists) if cell.scout else [])
         ]
-        for engine, slots in self._by_engine(runs):
-            some = [runs[j] for j in slots]
-            models = [run.cell.model for run in some]
-            batch = Batch(engine, some, engine.begin_at(models, [run.params for run in some]), self.weight.sum())
-            batch.advance(min(SCOUT_STEPS, self.effort.max_steps), self._teller("all rows", len(some)))
-            best = [run for cell in slowest for run in _rivals([run for run in some if run.cell is cell])]
+        if runs:
+            states = self.engine.begin_at([run.cell.model for run in runs], [run.params for run in runs])
+            batch = Batch(self.engine, runs, states, self.weight.sum())
+            batch.advance(min(SCOUT_STEPS, self.effort.max_steps), self._teller("all rows", len(runs)))
+            best = [run for cell in slowest for run in _rivals([run for run in runs if run.cell is cell])]
             batch.finish(best, self.effort.max_steps, self._teller("all rows: to convergence", len(best)))
         for cell in cells:
             cell.take_in([run for run in runs if run.cell is cell])
@@ -152,40 +151,32 @@ class Search:
 
     def _halves(self, sources: list[Cell]) -> dict[int, tuple[np.ndarray, list[tuple[int, int]]]]:
         """For each source cell, its best fit's components in halves, and its pairs by overlap."""
+        found = [(cell, cell.best) for cell in sources if cell.best]
+        posteriors = self.engine.posterior([cell.model for cell, _ in found], [best.params for _, best in found])
         out = {}
-        for engine in self.engines:
-            mine = [(cell, cell.best) for cell in sources if home(self.engines, cell.num_components) is engine and cell.best]
-            posteriors = engine.posterior([cell.model for cell, _ in mine], [best.params for _, best in mine])
-            for (cell, _), resp in zip(mine, posteriors, strict=True):
-                pairs = moves.overlapping_pairs(self.weight, resp, MERGE_PAIRS)
-                out[id(cell)] = moves.halves(self.rows, self.weight, resp), pairs
+        for (cell, _), resp in zip(found, posteriors, strict=True):
+            pairs = moves.overlapping_pairs(self.weight, resp, MERGE_PAIRS)
+            out[id(cell)] = moves.halves(self.rows, self.weight, resp), pairs
         return out
 
     def _two_stages(self, runs: list[Run], makes: list[Callable[[], np.ndarray]], phase: str) -> None:
         """All runs through the first stage, the best few of every cell to convergence; the cells learn of them."""
+        if not runs:
+            return
         tell = self._teller(phase, len(runs))
+        order = sorted(range(len(runs)), key=lambda j: _slowness(runs[j].cell))
+        runs, makes = [runs[j] for j in order], [makes[j] for j in order]
         cells = list({id(run.cell): run.cell for run in runs}.values())
         of_cell = {id(cell): [run for run in runs if run.cell is cell] for cell in cells}
         try:
-            for engine, slots in self._by_engine(runs):
-                some = [runs[j] for j in slots]
-                states = engine.begin([run.cell.model for run in some], [makes[j] for j in slots])
-                batch = Batch(engine, some, states, self.weight.sum())
-                batch.advance(min(self.effort.stage, self.effort.max_steps), tell)
-                here = [cell for cell in sorted(cells, key=_slowness) if home(self.engines, cell.num_components) is engine]
-                while best := [run for cell in here for run in cell.finalists(of_cell[id(cell)], self.effort.num_finalists)]:
-                    batch.finish(best, self.effort.max_steps, self._teller(f"{phase}: to convergence", len(best)))
+            states = self.engine.begin([run.cell.model for run in runs], makes)
+            batch = Batch(self.engine, runs, states, self.weight.sum())
+            batch.advance(min(self.effort.stage, self.effort.max_steps), tell)
+            while best := [run for cell in cells for run in cell.finalists(of_cell[id(cell)], self.effort.num_finalists)]:
+                batch.finish(best, self.effort.max_steps, self._teller(f"{phase}: to convergence", len(best)))
         finally:  # an interrupted phase leaves what it has run to convergence
             for cell in cells:
                 cell.take_in(of_cell[id(cell)])
-
-    def _by_engine(self, runs: list[Run]) -> list[tuple[Engine, list[int]]]:
-        """Which of the runs each engine has to do."""
-        order = sorted(range(len(runs)), key=lambda j: _slowness(runs[j].cell))
-        groups = [
-            (engine, [j for j in order if home(self.engines, runs[j].cell.num_components) is engine]) for engine in self.engines
-        ]
-        return [(engine, slots) for engine, slots in groups if slots]
 
     def _teller(self, phase: str, total: int) -> Callable[[int], None] | None:
         """A function that adds up the runs that have ended, and passes the sum on."""

@@ -47,7 +47,7 @@ def marginals(fit, x):
 def test_complete_data_take_the_way_they_took(x):
     with jaxem._precision.precision(np.float64):
         problem = Problem(read(x, missing=True), [gaussian("VVV")], [2], Options.once())
-    assert isinstance(problem.engines[0].data, Data)
+    assert isinstance(problem.engine.data, Data)
 
 
 def test_densities_and_probabilities_are_those_of_the_cells_that_are_there(fit, holed):

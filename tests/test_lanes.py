@@ -96,6 +96,14 @@ def test_chunks_change_nothing(begin, monkeypatch):
     same_runs(run(engine, *rest, 15), wanted)
 
 
+def test_an_e_step_for_few_components_changes_nothing(begin, monkeypatch):
+    wanted = run(*begin(), 15)
+    monkeypatch.setattr(lanes, "LARGE", 1)
+    engine, *rest = begin(width=6)
+    assert engine.sizes == (3, 6)
+    same_runs(run(engine, *rest, 15), wanted)
+
+
 def test_large_data_end_where_em_stands_still(begin, monkeypatch):
     """What is large gets narrower programs, and L-BFGS for the last stretch: it too ends in optima, with nothing left to gain."""
     monkeypatch.setattr(lanes, "LARGE", 1)
