@@ -62,7 +62,8 @@ def _names(known: str) -> Callable[[str], list[str]]:
 File = Annotated[
     str,
     typer.Argument(
-        metavar="FILE", help="A table: CSV, TSV, Parquet, Feather, NPY, NPZ or h5ad, gzipped or not; - is standard input."
+        metavar="FILE",
+        help="A table: CSV, TSV, Parquet, Feather, NPY, NPZ or h5ad, gzipped or not; - is standard input. An empty cell is missing.",
     ),
 ]
 Array = Annotated[str | None, typer.Option(metavar="NAME", help="Which array of an NPZ or h5ad file, such as X_pca.")]

@@ -42,7 +42,8 @@ def fit(
     """Fit one mixture by EM, from many starts at once.
 
     Args:
-        data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there.
+        data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there. A column
+            that is constant is left out, with a warning.
         family: A name ("VVV", "full", "poisson", …) or a `Family`.
         num_components: K.
         start: Responsibilities (n, k), from which EM begins with an M-step, or a params object (`Fit.params`), from which it
@@ -62,10 +63,10 @@ def fit(
         tol: Stop when less than this is estimated to be missing from the total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
-        dtype: "float64" or "float32".
+        dtype: "float64", or "float32": right to 1e-3 nats a row, or a status that asks for float64.
         progress: Called as runs end with (phase, runs ended, runs in the phase, lowest BIC so far or NaN).
     Returns:
-        The best `Fit` found.
+        The best `Fit` found; `spurious`, with a warning, if every run ended with a component next to singular or on too few rows.
     Raises:
         ValueError: for bad values, naming argument, row and column.
         TypeError: for arguments of the wrong kind.

@@ -49,7 +49,8 @@ def select(
     """Choose the family and the number of components: all restarts of all of them at once.
 
     Args:
-        data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there.
+        data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there. A column
+            that is constant is left out, with a warning.
         families: A name, a `Family` or a list. "gaussian" is every covariance structure; structures go by mclust's codes ("VVV") or
             scikit-learn's ("full"); "poisson" is for counts.
         num_components: The numbers of components to try.
@@ -70,11 +71,12 @@ def select(
         tol: Stop a run when less than this is estimated to be missing from its total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
-        dtype: "float64" or "float32".
+        dtype: "float64", or "float32": right to 1e-3 nats a row, or a status that asks for float64.
         num_resamples: Parts of the rows on which the whole choice is made again (`Selection.stability`), for the trust report.
         progress: Called as runs end with (phase, runs ended, runs in the phase, lowest BIC so far or NaN).
     Returns:
-        A `Selection`. Cells with more components than distinct rows, and cells in which every run failed, have a row that says so.
+        A `Selection`. Cells with more components than distinct rows, and cells in which every run failed, have a row that says so; a fit
+        with a component next to singular, or on too few rows, is marked `spurious` and never chosen.
     Raises:
         ValueError: for bad values, naming argument, row and column.
         TypeError: for arguments of the wrong kind.
