@@ -122,8 +122,11 @@ class Search:
             states = self.engine.begin_at([run.cell.model for run in runs], [run.params for run in runs])
             batch = Batch(self.engine, runs, states, self.weight.sum())
             batch.advance(min(SCOUT_STEPS, self.effort.max_steps), self._teller("all rows", len(runs)))
-            best = [run for cell in slowest for run in _rivals([run for run in runs if run.cell is cell])]
-            batch.finish(best, self.effort.max_steps, self._teller("all rows: to convergence", len(best)))
+            of_cell = {id(cell): [run for run in runs if run.cell is cell] for cell in cells}
+            best = [run for cell in slowest for run in _rivals(of_cell[id(cell)])]
+            while best:
+                batch.finish(best, self.effort.max_steps, self._teller("all rows: to convergence", len(best)))
+                best = [run for cell in slowest for run in cell.finalists(of_cell[id(cell)], SCOUTS_KEPT)]
         for cell in cells:
             cell.take_in([run for run in runs if run.cell is cell])
             if cell.scout is not None:

@@ -7,13 +7,14 @@ import pytest
 from helpers import identical, new_programs
 
 import jaxem
-from jaxem import init, lanes
+from jaxem import init, lanes, problem
 from jaxem._precision import precision
 from jaxem._status import Status
 from jaxem.families import gaussian
 from jaxem.lanes import Engine
 from jaxem.models.mixture import Mixture
 from jaxem.padding import pad_data, take
+from jaxem.search import Batch
 
 
 NUM_ROWS = 150
@@ -158,3 +159,24 @@ def test_more_search_never_finds_less(faithful):
     assert (moved.table["log_likelihood"] > least).all()
     assert (more.table["log_likelihood"] > least).all()
     assert (moved.table["log_likelihood"] > least + 0.1).any()
+
+
+def test_where_the_leaders_of_a_subsample_become_spikes_the_next_ones_follow(faithful, monkeypatch):
+    finish, ended = Batch.finish, []
+
+    def spoiled(self, runs, *args):
+        finish(self, runs, *args)
+        if runs[0].origin == "all rows":
+            ended.append(runs)
+            for run in ended[0]:
+                run.admissible = False
+
+    monkeypatch.setattr(problem, "SUBSAMPLE", 60)
+    monkeypatch.setattr(Batch, "finish", spoiled)
+    selection = jaxem.select(faithful, "VVV", 5, num_restarts=8, moves=False)
+    assert not selection.best.spurious
+    runs = selection.runs.query("rows == 'all' and finalist")
+    (later,) = ended[1:]
+    best = runs[runs["restart"].isin([run.restart for run in later])]["log_likelihood"].max()
+    assert selection.best.log_likelihood == pytest.approx(best)
+    assert len(runs) == len(ended[0]) + len(later)
