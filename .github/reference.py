@@ -12,6 +12,7 @@ MODULES = [
     "jaxem",
     "jaxem.selection",
     "jaxem.criteria",
+    "jaxem.density",
     "jaxem.convert",
     "jaxem.saving",
     "jaxem.plot",

@@ -12,6 +12,7 @@ import typer
 from . import _process, io
 from ._answer import Tables, listed, numbers
 from ._version import __version__
+from ._words import Cache, Columns, Json, Seed
 
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from .selection import Selection
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A table as for jaxem select; - is standard input.")]
-Columns = Annotated[str | None, typer.Option(metavar="A,B", help="The columns to use, by name; all without it.")]
 Family = Annotated[str, typer.Option(metavar="NAMES", help="gaussian (structures with a conjugate prior), poisson, or codes.")]
 Components = Annotated[str, typer.Option(metavar="K", help="The number of clusters, or numbers to choose from by BIC: 1:9.")]
 Sampler = Annotated[str, typer.Option(metavar="NAME", help="auto, gibbs, nuts or laplace.")]
@@ -27,10 +27,7 @@ Prior = Annotated[str, typer.Option(metavar="NAME", help="weak, fraley-raftery o
 Chains = Annotated[int, typer.Option(metavar="N", min=1, help="Chains, side by side.")]
 Warmup = Annotated[int, typer.Option(metavar="N", min=1, help="Steps of each chain before the draws that are kept.")]
 Samples = Annotated[int, typer.Option(metavar="N", min=4, help="Draws kept of each chain.")]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same answer.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder for the model, the draws, tables and pictures.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep compiled programs for the next time.")]
 
 
 def _command(tell: Callable[[Selection, Posterior, Path | None, bool], str]) -> Callable[..., None]:

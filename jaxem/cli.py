@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,74 +20,43 @@ import typer
 from . import _bayesian, _process, io
 from ._answer import Output, Tables, answer, listed, numbers
 from ._version import __version__
+from ._words import (
+    Array,
+    Believed,
+    Cache,
+    Columns,
+    Equal,
+    File,
+    Json,
+    Labels,
+    Moves,
+    Noise,
+    Out,
+    Quiet,
+    Report,
+    Resamples,
+    Restarts,
+    Seed,
+    Weights,
+    completing,
+    examples,
+)
 
 
 DONE, NO_ANSWER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's, which typer may or may not carry inside itself
 
 
-def _examples(*lines: str) -> str:
-    """Examples at the end of a help page, as they are: the backspace keeps click from filling them."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog=_examples(
+    epilog=examples(
         "jaxem select table.csv                     which model, and how many clusters",
         "jaxem fit table.csv --components 3 --out result",
         "jaxem predict result/model.npz other.csv   the cluster of each row",
         "jaxem datasets faithful --out table.csv    something to try it on",
     ),
 )
-
-
-def _names(known: str) -> Callable[[str], list[str]]:
-    """What a shell completes a word with: names from a module, which is imported only then."""
-
-    def complete(incomplete: str) -> list[str]:
-        import importlib
-
-        module, name = known.split(":")
-        found = getattr(importlib.import_module(f".{module}", __package__), name)
-        before, comma, last = incomplete.rpartition(",")
-        words: list[str] = list(found() if callable(found) else found)  # type: ignore[arg-type]
-        return [before + comma + word for word in words if word.startswith(last)]
-
-    return complete
-
-
-File = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        help="A table: CSV, TSV, Parquet, Feather, NPY, NPZ or h5ad, gzipped or not; - is standard input. An empty cell is missing.",
-    ),
-]
-Array = Annotated[str | None, typer.Option(metavar="NAME", help="Which array of an NPZ or h5ad file, such as X_pca.")]
-Columns = Annotated[str | None, typer.Option(metavar="A,B", help="The columns to use, by name; all without it.")]
-Weights = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of row weights; 2 is a row seen twice.")]
-Labels = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of known clusters from 1, 0 or empty if unknown.")]
-Believed = Annotated[
-    str | None,
-    typer.Option(
-        "--prior", metavar="NAME", help="fraley-raftery: clusters cannot degenerate (MAP); maximum likelihood without."
-    ),
-]
-Noise = Annotated[bool, typer.Option("--noise", help="Let rows that fit no cluster be noise, spread evenly.")]
-Equal = Annotated[bool, typer.Option("--equal-weights", help="Give all clusters the same share.")]
-Restarts = Annotated[int, typer.Option(metavar="N", min=1, help="Independent starts for each family and K.")]
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same answer.")]
-Moves = Annotated[bool, typer.Option("--moves/--no-moves", help="Improve on the starts by splitting and merging.")]
-Resamples = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Make the whole choice again on N parts of the rows: is it stable?")
-]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder for the model, every run and the pictures.")]
-Report = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Where to write a report with pictures, as one page.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print the choice in a line; no report, no progress bar.")]
-Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Keep compiled programs for the next time.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -104,7 +72,7 @@ def top(context: typer.Context, version: Annotated[bool, typer.Option("--version
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "jaxem select table.csv",
         "jaxem select table.csv --columns height,weight --components 1:4",
         "jaxem select table.csv --family VVV,EEE --out result --report report.html",
@@ -122,14 +90,14 @@ def select(
         typer.Option(
             metavar="NAMES",
             help="gaussian (all structures), poisson, or codes: VVV,EEE.",
-            autocompletion=_names("families:names"),
+            autocompletion=completing("families:names"),
         ),
     ] = "gaussian",
     components: Annotated[str, typer.Option(metavar="K", help="Numbers of clusters to try: 1:9, or 2,3,5.")] = "1:9",
     criterion: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="What to minimise: bic, icl, aic, sbic, slope, …", autocompletion=_names("criteria:NAMES")
+            metavar="NAME", help="What to minimise: bic, icl, aic, sbic, slope, …", autocompletion=completing("criteria:NAMES")
         ),
     ] = "bic",
     restarts: Restarts = 20,
@@ -159,7 +127,7 @@ def select(
 
 
 @app.command(
-    epilog=_examples("jaxem fit table.csv --components 3", "jaxem fit table.csv --family EEE --components 3 --out result")
+    epilog=examples("jaxem fit table.csv --components 3", "jaxem fit table.csv --family EEE --components 3 --out result")
 )
 def fit(
     file: File,
@@ -168,7 +136,9 @@ def fit(
     array: Array = None,
     family: Annotated[
         str,
-        typer.Option(metavar="NAME", help="One family: VVV, EEE, VVI, …, or poisson.", autocompletion=_names("families:names")),
+        typer.Option(
+            metavar="NAME", help="One family: VVV, EEE, VVI, …, or poisson.", autocompletion=completing("families:names")
+        ),
     ] = "VVV",
     restarts: Restarts = 20,
     seed: Seed = 0,
@@ -194,7 +164,7 @@ def fit(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "jaxem predict result/model.npz table.csv",
         "jaxem predict result/model.npz other.parquet --out clusters.parquet",
         "jaxem predict result/model.npz table.csv --quiet | sort | uniq -c",
@@ -234,18 +204,18 @@ def predict(
             typer.echo(io.as_csv(table), nl=False)
 
 
-app.command("posterior", epilog=_examples("jaxem posterior table.csv", "jaxem posterior table.csv --sampler nuts"))(
+app.command("posterior", epilog=examples("jaxem posterior table.csv", "jaxem posterior table.csv --sampler nuts"))(
     _bayesian.posterior
 )
-app.command("compare", epilog=_examples("jaxem compare table.csv", "jaxem compare table.csv --out result"))(_bayesian.compare)
+app.command("compare", epilog=examples("jaxem compare table.csv", "jaxem compare table.csv --out result"))(_bayesian.compare)
 
 
-@app.command(epilog=_examples("jaxem datasets", "jaxem datasets faithful", "jaxem datasets faithful --out faithful.csv"))
+@app.command(epilog=examples("jaxem datasets", "jaxem datasets faithful", "jaxem datasets faithful --out faithful.csv"))
 def datasets(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="One of the data sets.", show_default=False, autocompletion=_names("datasets:names")
+            metavar="NAME", help="One of the data sets.", show_default=False, autocompletion=completing("datasets:names")
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to copy it.")] = None,

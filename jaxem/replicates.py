@@ -18,14 +18,13 @@ from ._pytree import replace
 from ._status import Status
 from .accelerate import Squarem
 from .cell import DISTINCT
-from .em import advance
 from .filling import Filler
-from .lanes import BLOCK, BLOCK_ELSEWHERE, CACHE_BYTES, TICKS
+from .lanes import BLOCK, BLOCK_ELSEWHERE, CACHE_BYTES
 from .models.mixture import Mixture, MixtureParams
+from .own_data import advance_block, begin_block, begin_block_at, log_joint_block, of_lanes
 from .padding import pad_components, row_bucket, stack, take, trim_components
-from .patterns import Patterned, Patterns, everywhere, guessed
+from .patterns import Patterned, Patterns, guessed
 from .protocol import Data
-from .reduce import chunked
 from .resampling import Own
 
 
@@ -72,57 +71,6 @@ class Outcome:
     def usable(self) -> bool:
         """Whether there is a fit, and no spike."""
         return self.params is not None and self.admissible
-
-
-def _of_lanes(held: Data | Patterned, place: np.ndarray) -> Any:
-    """The data of some lanes: their own where each has its own."""
-    own = lambda axis, leaf: leaf if axis is None else leaf[place]  # noqa: E731
-    return jax.tree.map(own, _axes(held), held, is_leaf=lambda leaf: leaf is None)
-
-
-def _axes(data: Any) -> Any:
-    """What of the data differs between lanes."""
-    if isinstance(data, Patterned):
-        return Patterned(_axes(data.filled), _axes(data.whole), _axes_of(data.tiles, 1), None)  # type: ignore[arg-type]
-    return _axes_of(data, 0)
-
-
-def _axes_of(data: Data, before: int) -> Any:
-    """The same of rows with so many axes in front that lanes share."""
-    return Data(0 if data.x.ndim == 3 + before else None, 0 if data.weight.ndim == 2 + before else None)  # type: ignore[arg-type]
-
-
-def _advance(models, states, data, tol, max_steps, *, method, chunk):
-    def step(model, state, own):
-        return method.step(model, state, own, tol, chunked(model.e_step, chunk))
-
-    batched = jax.vmap(step, in_axes=(0, 0, _axes(data)))
-    ticks = jnp.asarray(TICKS, jnp.int32)
-    return advance(lambda states: batched(models, states, data), states, max_steps=max_steps, num_ticks=ticks)[0]
-
-
-def _begin(models, params, resp, data, *, method):
-    def begin(model, params, resp, own):
-        return method.from_stats(model, params, model.expected_stats(params, own, resp))
-
-    return jax.vmap(begin, in_axes=(0, None, 0, _axes(data)))(models, params, resp, data)
-
-
-def _begin_at(models, params, data, *, method):
-    return jax.vmap(lambda *lane: method.from_params(*lane), in_axes=(0, 0, _axes(data)))(models, params, data)
-
-
-def _log_joint(models, params, data):
-    def joint(model, point, own):
-        return everywhere(lambda rows: model.log_classes(point, rows), own)
-
-    return jax.vmap(joint, in_axes=(0, 0, _axes(data)))(models, params, data)
-
-
-_advance_block = jax.jit(_advance, static_argnames=("method", "chunk"))
-_begin_block = jax.jit(_begin, static_argnames=("method",))
-_begin_block_at = jax.jit(_begin_at, static_argnames=("method",))
-_log_joint_block = jax.jit(_log_joint)
 
 
 class Replicates:
@@ -255,17 +203,17 @@ class Replicates:
         whole = None
         for at_params in (True, False):
             for mine, full in self._blocks(np.flatnonzero(given == at_params)):
-                models, data = take(self.models, family[full]), _of_lanes(guessed(held), place[full])
+                models, data = take(self.models, family[full]), of_lanes(guessed(held), place[full])
                 if at_params:
                     params = stack([pad_components(starts[lane], self.width) for lane in full])
-                    states = _begin_block_at(models, params, data, method=self.method)
+                    states = begin_block_at(models, params, data, method=self.method)
                 else:
                     resp = np.zeros((self.block, self.width, self.padded))
                     for slot, lane in enumerate(mine):
                         values = starts[lane]()
                         resp[slot, : len(values), : self.num_rows] = values
                     resp[len(mine) :] = resp[0]
-                    states = _begin_block(models, crude, resp, data, method=self.method)
+                    states = begin_block(models, crude, resp, data, method=self.method)
                 states = jax.device_get(states)
                 if whole is None:
                     whole = jax.tree.map(lambda leaf: np.empty((len(starts), *leaf.shape[1:]), leaf.dtype), states)
@@ -285,10 +233,10 @@ class Replicates:
             while waiting and len(active) < self.block:
                 active.append(waiting.pop())
             mine, full = next(self._blocks(np.array(active)))
-            block = _advance_block(
+            block = advance_block(
                 take(self.models, family[full]),
                 take(states, full),
-                _of_lanes(held, place[full]),
+                of_lanes(held, place[full]),
                 self.tol,
                 np.int32(max_steps),
                 method=self.method,
@@ -313,7 +261,7 @@ class Replicates:
         for mine, full in self._blocks(np.arange(len(params))):
             held, place = self._hold(dataset[full])
             padded = stack([pad_components(params[lane], self.width) for lane in full])
-            joint = np.asarray(_log_joint_block(take(self.accurate, family[full]), padded, _of_lanes(held, place)))
+            joint = np.asarray(log_joint_block(take(self.accurate, family[full]), padded, of_lanes(held, place)))
             for slot, lane in enumerate(mine):
                 k = len(params[lane].log_weights)
                 yield np.concatenate([joint[slot, :k, : self.num_rows], joint[slot, self.width :, : self.num_rows]])

@@ -1,4 +1,4 @@
-"""What a fit is to its user: NumPy numbers in the data's own units, never the data. Imports layers 0 to 2, tabular and criteria."""
+"""What a fit is to its user: NumPy numbers in the data's own units, never the data. Imports layer 0, criteria and density."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
-from . import criteria, families, rowwise, tabular
-from ._parts import parts
-from ._precision import precision
+from . import criteria
 from ._status import Status
-from .noise import Region
+from .density import Density
 
 
 if TYPE_CHECKING:
@@ -59,7 +56,7 @@ class Params:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Fit(criteria.Scored):
+class Fit(criteria.Scored, Density):
     """One fitted mixture. Components are ordered by decreasing weight; everything is in the data's own units.
 
     Attributes:
@@ -137,102 +134,6 @@ class Fit(criteria.Scored):
             f"Fit({self.family}, num_components={self.num_components}, log_likelihood={self.log_likelihood:.4f}, "
             f"bic={self.bic:.4f}, status={self.status.name.lower()})"
         )
-
-    def predict(self, x: Any) -> np.ndarray:
-        """The most probable component of each row.
-
-        Args:
-            x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns.
-        Returns:
-            Component numbers, shape (n,), 0 for the largest component, −1 for noise.
-        """
-        best = self.log_joint(x).argmax(axis=1)
-        return np.where(best < self.num_components, best, -1)
-
-    def predict_proba(self, x: Any) -> np.ndarray:
-        """Responsibilities: the probability of each component given the row, shape (n, k); rows sum to 1.
-
-        A fit with noise has one column more, the last: the probability that the row is noise.
-        """
-        joint = self.log_joint(x)
-        joint -= joint.max(axis=1, keepdims=True)
-        resp = np.exp(joint)
-        return resp / resp.sum(axis=1, keepdims=True)
-
-    def log_prob(self, x: Any) -> np.ndarray:
-        """Log-density of each row under the mixture, in nats, shape (n,)."""
-        rows = self.rows(x, missing=True)
-        out = np.empty(len(rows))
-        for some in parts(len(rows)):  # densities of all rows under all components may not fit into memory
-            joint = self.log_joint(rows[some])
-            top = joint.max(axis=1)
-            out[some] = top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
-        return out
-
-    def impute(self, x: Any, num_draws: int | None = None, seed: Any = 0) -> np.ndarray:
-        """Rows with their missing cells filled in.
-
-        Conditional means are the best guesses of single cells, but rows filled with them vary too little: what is to be analysed
-        further wants several draws (multiple imputation; Rubin 1987). Draws are from the fitted mixture, as if it were certain.
-
-        Args:
-            x: Rows as in `jaxem.fit`, with NaN where a cell is missing.
-            num_draws: How many filled tables to draw; None for the conditional means.
-            seed: An int or a JAX key, for the draws.
-        Returns:
-            The fit's columns, shape (n, d), or (num_draws, n, d).
-        Raises:
-            ValueError: for rows of other columns, or a family that takes complete rows only.
-        References:
-            Little & Rubin 2019, Statistical Analysis with Missing Data, ch. 5 and 11.
-
-        Example:
-            >>> import jaxem, numpy as np
-            >>> fit = jaxem.fit(jaxem.datasets.load("faithful"), "EEE", 3)
-            >>> fit.impute([[2.0, np.nan], [np.nan, 80.0]]).round(1).tolist()
-            [[2.0, 54.3], [4.3, 80.0]]
-        """
-        return rowwise.impute(self, x, num_draws, seed)
-
-    def log_joint(self, x: Any) -> np.ndarray:
-        """log p(row, component) in nats, shape (n, k), and with noise log p(row, noise) in one column more, float64."""
-        rows = self.rows(x, missing=True)
-        family, components = self._components()
-        log_prob = rowwise.log_prob(family, components, rows, self.columns)
-        with np.errstate(divide="ignore"):
-            joint = log_prob.T + np.log(self.params.weights)
-            if self.noise is None:
-                return joint
-            return np.column_stack([joint, np.log(self.noise_weight) + self.noise.log_density(rows)])
-
-    @property
-    def noise(self) -> Region | None:
-        """Where the noise lies, its `.log_volume`, and nothing where there is none."""
-        return Region.from_dict(self.terms["noise"]) if "noise" in self.terms else None
-
-    @property
-    def noise_weight(self) -> float:
-        """The share of the rows that is noise; 0 where there is none."""
-        return max(0.0, 1.0 - float(self.params.weights.sum())) if "noise" in self.terms else 0.0
-
-    def sample(self, n: int, seed: Any = 0) -> np.ndarray:
-        """New rows drawn from the mixture, noise included, shape (n, d).
-
-        Args:
-            n: How many.
-            seed: An int or a JAX key; the same seed gives the same rows.
-        """
-        n = tabular.count("n", n)
-        rng = np.random.default_rng(tabular.seed_words(seed))
-        weights = self.params.weights / self.params.weights.sum()
-        labels = rng.choice(self.num_components, n, p=weights)
-        with precision(np.float64):
-            key = jax.random.key(int(rng.integers(2**31)))
-            family, components = self._components()
-            rows = np.asarray(family.sample(key, components, labels), dtype=np.float64).T
-        if self.noise is None:
-            return rows
-        return np.where(rng.random((n, 1)) < self.noise_weight, self.noise.sample(rng, n), rows)
 
     def standard_errors(
         self,
@@ -370,37 +271,3 @@ class Fit(criteria.Scored):
         from .convert import to_scipy
 
         return to_scipy(self)
-
-    def _components(self) -> tuple[Any, Any]:
-        """The family in its accurate form, and its params in the data's units."""
-        d = len(self.columns)
-        family = (self.source if self.source is not None else families.resolve(self.family, d)[0]).with_residuals()
-        published = {name: array for name, array in self.params.asdict().items() if name != "weights"}
-        return family, family.adopt(published, np.zeros(d), np.eye(d))
-
-    def rows(self, x: Any, *, missing: bool = False) -> np.ndarray:
-        """Data as the fit sees them: its own columns only, shape (n, d), from a frame by name and from an array by position.
-
-        Args:
-            x: Array-like (n, d) or a data frame.
-            missing: Whether NaN is a missing cell rather than an error.
-        Raises:
-            ValueError: if a column is lacking, or the number of columns is another.
-        """
-        names = self.input_columns or self.columns
-        if hasattr(x, "columns") and hasattr(x, "__getitem__"):
-            lacking = [name for name in self.columns if name not in [str(column) for column in x.columns]]
-            if lacking:
-                raise ValueError(
-                    f"the fit uses column {lacking[0]!r}, which these data lack; they have {list(map(str, x.columns))}"
-                )
-            x = x[[column for column in x.columns if str(column) in self.columns]]
-            names = tuple(str(column) for column in x.columns)
-        values = tabular.read(x, missing=missing).x
-        if values.shape[1] == len(self.columns) != len(names):
-            return values
-        if values.shape[1] != len(names):
-            raise ValueError(
-                f"the fit has {len(self.columns)} columns {list(self.columns)}, but these data have {values.shape[1]}"
-            )
-        return values if names == self.columns else values[:, [names.index(name) for name in self.columns]]

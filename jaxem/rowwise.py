@@ -17,7 +17,7 @@ from .protocol import Data
 
 
 if TYPE_CHECKING:
-    from .result import Fit
+    from .density import Density
 
 COMPONENTS = 4  # programs are compiled for multiples of it, so that fits of similar size share one
 
@@ -38,7 +38,7 @@ def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str,
     return out
 
 
-def impute(fit: Fit, x: Any, num_draws: int | None, seed: Any) -> np.ndarray:
+def impute(fit: Density, x: Any, num_draws: int | None, seed: Any) -> np.ndarray:
     """See `Fit.impute`."""
     rows, resp = fit.rows(x, missing=True), fit.predict_proba(x)
     count = None if num_draws is None else tabular.count("num_draws", num_draws)
@@ -48,11 +48,8 @@ def impute(fit: Fit, x: Any, num_draws: int | None, seed: Any) -> np.ndarray:
         data = _on_device(rows, family, fit.columns)
         if count is None:
             each = np.asarray(_completed(family, components, data))[..., : len(rows)]
-            each = (
-                each
-                if fit.noise is None
-                else np.concatenate([each, np.broadcast_to(fit.noise.middle[None, :, None], each[:1].shape)])
-            )
+            if fit.noise is not None:
+                each = np.concatenate([each, np.broadcast_to(fit.noise.middle[None, :, None], each[:1].shape)])
             return np.where(np.isnan(rows), np.einsum("nk,kdn->nd", resp, each), rows)
         out = []
         for _ in range(count):

@@ -27,16 +27,17 @@ LAYERS = {
     2: ["models"],
     3: [
         "ward noise filling prior options init moves programs padding lanes cell search units terms given publish tabular criteria"
-        " trust rowwise result problem fitting saving convert resampling replicates information standard_errors"
+        " trust rowwise density result problem fitting saving convert resampling own_data replicates information entries standard_errors"
     ],
     4: ["selection"],
     5: ["datasets", "plot", "report", "bayes", "sklearn"],
-    6: ["cli __main__ _answer _bayesian _terminal _process io _formats _plain"],
+    6: ["cli __main__ _words _answer _bayesian _terminal _process io _formats _plain"],
 }
 ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}
 LIGHT = {"jax", "numpy", "jaxtyping"}
 ALSO = {
     "cli": {"typer"},
+    "_words": {"typer"},
     "_answer": {"typer"},
     "_bayesian": {"typer"},
     "_terminal": {"rich"},

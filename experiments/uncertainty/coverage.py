@@ -21,12 +21,13 @@ import numpy as np
 import jaxem
 from jaxem import information, resampling
 from jaxem._precision import precision
+from jaxem.entries import flatten, labels, normal_intervals
 from jaxem.families import gaussian
 from jaxem.models.mixture import Mixture, MixtureParams
 from jaxem.padding import take
 from jaxem.protocol import Data
 from jaxem.replicates import Replicates, Task
-from jaxem.standard_errors import align, flatten, labels, normal_intervals
+from jaxem.standard_errors import align
 
 
 NUM_ROWS = 300

@@ -1,7 +1,8 @@
 """Gaussian components: every covariance structure of Banfield & Raftery (1993) and Celeux & Govaert (1995)."""
 
-from .family import Gaussian, GaussianParams, GaussianStats, gaussian
+from .family import Gaussian, gaussian
 from .fixed import FixedGaussian, fix
+from .params import GaussianParams, GaussianStats
 from .structure import STRUCTURES, UNIVARIATE
 
 

@@ -19,65 +19,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._linalg import contract, inverse_factor, triangle, unvech, vech
+from ..._linalg import contract, inverse_factor, triangle, vech
 from ..._parts import parts
 from ..._pytree import pytree, replace, static
 from ..._typing import Array, Bool, Float, Int, Scalar
+from . import degenerate, units
 from . import prior as priors
 from .missing import Observed, observed
-from .moments import LOG_2PI, monomials, natural
-from .structure import STRUCTURES, UNIVARIATE, E, Structure, above, structure
-
-
-LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the pooled within-component one is collapsing
-SPIKE_IN_DATA = 1e-4  # a component this narrow in some direction, in units of the data's variance there, ...
-SPIKE_WITHIN = 1e-2  # ... and of the pooled within-component variance, is a spike: clusters far apart are not
-LARGEST = 1e150  # of the numbers, whose squares are to be numbers
-RESOLUTION = 1e-12  # in units of the data's variance: what is left below is rounding
-ROWS_TO_SPARE = 0.5  # a fit is admissible when every component holds this many rows more than its covariance needs
-
-
-@pytree
-class GaussianParams:
-    """Params of Gaussian components.
-
-    Attributes:
-        mean: Means, shape (k, d).
-        whitener: Lower triangular W with WᵀW the inverse covariance, shape (k, d, d).
-    """
-
-    mean: Float[Array, "k d"]
-    whitener: Float[Array, "k d d"]
-
-
-@pytree
-class GaussianStats:
-    """Weighted moments about 0 or, in the residual form, about the current means.
-
-    Attributes:
-        count: Σ r, shape (k,).
-        first: Σ r x, shape (k, d).
-        second: Upper triangle of Σ r xxᵀ, shape (k, d(d + 1)/2).
-    """
-
-    count: Float[Array, " k"]
-    first: Float[Array, "k d"]
-    second: Float[Array, "k f"]
-
-
-@pytree
-class GaussianPoint:
-    """Free coordinates of Gaussian components.
-
-    Attributes:
-        mean: Means, shape (k, d).
-        log_scale: log δ, shape (k, d).
-        frame: F, shape (k, d, d).
-    """
-
-    mean: Float[Array, "k d"]
-    log_scale: Float[Array, "k d"]
-    frame: Float[Array, "k d d"]
+from .moments import LOG_2PI, monomials, natural, used, whitened
+from .params import GaussianParams, GaussianPoint, GaussianStats, distance, scatter
+from .structure import STRUCTURES, UNIVARIATE, Structure, above, structure
 
 
 @pytree
@@ -138,11 +89,7 @@ class Gaussian:
 
     def check(self, x: np.ndarray, columns: list[str]) -> None:
         """Any numbers whose squares are numbers will do."""
-        for name, low, high in zip(columns, np.nanmin(x, axis=0), np.nanmax(x, axis=0), strict=True):
-            largest, width = max(-low, high), high - low
-            if not (largest < LARGEST and width > 1 / LARGEST):
-                what = f"numbers up to {largest:.0e}" if width > 1 / LARGEST else f"numbers that differ by {width:.0e}"
-                raise ValueError(f"column {name!r} has {what}, and squares of these are beyond float64: give it in other units")
+        units.check(x, columns)
 
     @property
     def full(self) -> bool:
@@ -191,99 +138,34 @@ class Gaussian:
     def admissible(self, params: GaussianParams, counts: np.ndarray) -> np.ndarray:
         """Which runs are no spikes: enough rows everywhere, and no component next to singular in any direction.
 
-        A component is narrow by two measures: the data's variance, in the units that the structure is equivariant in (sphered,
-        column by column or one for all), and the pooled within-component covariance. Params and `counts` (l, k; infinite where
-        there is no component) carry a lane axis; the answer has shape (l,).
+        Params and `counts` (l, k; infinite where there is no component) carry a lane axis; the answer has shape (l,).
         """
-        whitener, spread = np.asarray(params.whitener, float), np.asarray(self.spread, float)
-        eye = np.eye(len(spread))
-        finite = np.asarray(np.isfinite(whitener).all((-1, -2)))
-        sound = np.isfinite(np.linalg.slogdet(np.where(finite[..., None, None], whitener, 0.0))[1])
-        whitener = np.where(sound[..., None, None], whitener, eye)
-        if self.structure.scalable:
-            size = spread if self.structure.linear else np.diag(np.diag(spread))
-        else:
-            size = np.diag(np.full(len(spread), (np.diag(spread) * self.scale**2).mean()) / self.scale**2)
-        factor = np.linalg.inv(whitener)
-        rows = np.where(np.isfinite(counts), counts, 0.0)
-        share = rows / rows.sum(-1, keepdims=True)
-        within = (share[..., None, None] * (factor @ np.swapaxes(factor, -1, -2))).sum(-3, keepdims=True)
-        within = within + RESOLUTION * np.trace(within, axis1=-1, axis2=-2)[..., None, None] * eye
-        in_data = _narrowest(whitener, np.linalg.cholesky(size + RESOLUTION * eye))
-        in_pool = _narrowest(whitener, np.linalg.cholesky(within))
-        spike = (in_data < SPIKE_IN_DATA) & (in_pool < SPIKE_WITHIN) | (_narrowest(whitener, eye) < RESOLUTION)
-        needed = self.structure.rows_needed(len(spread)) * self._unheld()
-        enough = counts >= self.unit * (needed + ROWS_TO_SPARE) * (needed > 0)
-        return (sound & ~spike & enough).all(-1)
+        return degenerate.admissible(self, params, counts)
 
     @property
     def smooth(self) -> bool:
         """Whether the M-step is: a floor bends it."""
         return self.prior is None or self.prior.least is None
 
-    def _unheld(self) -> Any:
-        """Whether covariances need rows: 0 under a prior that keeps them from degenerating, else 1."""
-        return 1 if self.prior is None else 1 - self.prior.holds
-
     def alone(self, total: float) -> float | None:
         """The log-likelihood of a single component, as far as the data's covariance tells it; `total` is the weight of the rows."""
         if self.residuals or self.prior is not None or np.any(self.ridge):
             return None
         spread = np.asarray(self.spread, float) * np.outer(self.scale, self.scale)
-        if not self.structure.triangular and not self.structure.oriented:
-            spread = np.diag(np.diag(spread))
-        if self.structure.spherical:
-            spread = np.trace(spread) / len(spread) * np.eye(len(spread))
-        volume = np.linalg.slogdet(spread)[1] - 2 * np.log(self.scale).sum()
+        volume = self.structure.log_volume(spread) - 2 * np.log(self.scale).sum()
         return -0.5 * total * float(volume + len(spread) * (LOG_2PI + 1))
 
     def distance(self, a: GaussianParams, b: GaussianParams) -> np.ndarray:
         """How far component i of `a` is from component j of `b`, shape (k, k): means in standard deviations of `a`, log-sds."""
-        means = np.abs(np.einsum("kij,klj->kli", a.whitener, b.mean[None] - a.mean[:, None])).max(-1)
-        moved = np.einsum("kij,ljm->klim", a.whitener, np.linalg.inv(b.whitener))
-        ratio = moved @ np.swapaxes(moved, -1, -2) - np.eye(moved.shape[-1])  # of the covariances, in the eyes of `a`
-        return np.maximum(means, np.abs(ratio).max((-1, -2)) / 2)
+        return distance(a, b)
 
     def publish(self, params: GaussianParams, centre: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
         """Means (k, d) and covariances (k, d, d) in the data's units."""
-        factor = scale @ np.linalg.inv(np.asarray(params.whitener, float))
-        return {"means": np.asarray(params.mean, float) @ scale.T + centre, "covariances": factor @ np.swapaxes(factor, -1, -2)}
+        return units.publish(params, centre, scale)
 
     def adopt(self, published: dict[str, np.ndarray], centre: np.ndarray, scale: np.ndarray) -> GaussianParams:
-        """The inverse of `publish`.
-
-        Raises:
-            ValueError: if a covariance is not symmetric positive definite.
-        """
-        covariances = np.asarray(published["covariances"], float)
-        size = np.sqrt(np.abs(np.einsum("kii,kjj->kij", covariances, covariances)))
-        skew = np.abs(covariances - np.swapaxes(covariances, -1, -2)) > 1e-8 * size
-        try:
-            if skew.any():
-                raise np.linalg.LinAlgError
-            whitener = np.linalg.inv(np.linalg.cholesky(covariances)) @ scale
-        except np.linalg.LinAlgError:
-            raise ValueError("covariances must be symmetric positive definite, and at least one is not") from None
-        if not np.array_equal(scale, np.diag(np.diag(scale))):
-            whitener = _triangular(whitener)  # a general map leaves W square
-        if self.structure.oriented:
-            whitener = self._along_axes(whitener)
-        means = np.linalg.solve(scale, (np.asarray(published["means"], float) - centre).T).T
-        return GaussianParams(means, whitener)
-
-    def _along_axes(self, whitener: np.ndarray) -> np.ndarray:
-        """The same covariances by their axes; where they do not share axes and should, what they are along the nearest ones."""
-        scale = np.broadcast_to(self.scale, whitener.shape[-1])
-        factor = scale[:, None] * np.linalg.inv(whitener)
-        covariances = factor @ np.swapaxes(factor, -1, -2)
-        if self.structure.orientation == E:  # a combination has no two equal variances unless all components have
-            unit = covariances / np.trace(covariances, axis1=-2, axis2=-1)[:, None, None]
-            _, vectors = np.linalg.eigh(np.average(unit, axis=0, weights=np.sqrt(2 + np.arange(len(unit)))))
-        else:
-            _, vectors = np.linalg.eigh(covariances)
-        axes = np.broadcast_to(np.swapaxes(vectors, -1, -2)[..., ::-1, :], whitener.shape)
-        variances = np.einsum("kij,kjl,kil->ki", axes, covariances, axes)
-        return axes * scale / np.sqrt(variances)[:, :, None]
+        """The inverse of `publish`; ValueError if a covariance is not symmetric positive definite."""
+        return units.adopt(self, published, centre, scale)
 
     # Inside the compiled program.
 
@@ -295,7 +177,7 @@ class Gaussian:
     def log_prob(self, params: GaussianParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """Log-density of every row under every component."""
         if self.residuals:
-            white = _whitened(params, x)
+            white = whitened(params.whitener, params.mean, x)
             return self._log_normaliser(params)[:, None] - 0.5 * jnp.sum(white**2, axis=1)
         used = self.used(x.shape[0])
         return contract("kf,fn->kn", self._natural(params)[:, used], monomials(x, used))
@@ -306,9 +188,7 @@ class Gaussian:
 
     def used(self, d: int) -> np.ndarray:
         """Which of the monomials Φ the program needs: all, or those without products of two columns."""
-        rows, columns = triangle(d)
-        needed = np.concatenate([np.ones(1 + d, bool), (rows == columns) | (not self.aligned)])
-        return np.flatnonzero(needed).astype(np.int32)
+        return used(d, aligned=self.aligned)
 
     def _natural(self, params: GaussianParams) -> Float[Array, "k f"]:
         """θ with log-density θ Φ(x)."""
@@ -353,7 +233,7 @@ class Gaussian:
         """Means and covariances of the structure: those of highest likelihood or, under a prior, of highest posterior density."""
         alive = stats.count > 0
         count = jnp.where(alive, stats.count, 0.0)
-        shift, own = _scatter(stats)
+        shift, own = scatter(stats)
         mean = params.mean + shift if self.residuals else shift
         if self.prior is not None:
             mean, own, count = self.prior.add(self.structure, mean, own, count)
@@ -396,25 +276,13 @@ class Gaussian:
         return GaussianParams(free.mean, (whitener if least is None else above(whitener, least)) * self.scale)
 
     def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
-        """A live component holds too few rows for its own covariance, or next to no spread.
-
-        The spread is d / trace(S Σ⁻¹), the harmonic mean of a component's variances relative to S: the pooled within-component
-        covariance or, to tell rounding, the data's. Rows are seen to run out three steps before the spread does; no converged run on
-        the reference sets is within a quarter row of the limit.
-        """
-        d = params.mean.shape[-1]
-        _, own = _scatter(stats)
-        within = jnp.sum((stats.count / jnp.sum(stats.count))[:, None, None] * own, 0)
-        data = jnp.broadcast_to(jnp.asarray(self.spread, own.dtype), (d, d))
-        in_pool, in_data = (d / contract("kij,jl,kil->k", params.whitener, size, params.whitener) for size in (within, data))
-        few = stats.count < self.unit * self._unheld() * (self.structure.rows_needed(d) - ROWS_TO_SPARE)
-        return jnp.any(live & (few | (in_pool < LEAST_SPREAD) | (in_data < RESOLUTION)))
+        """A live component holds too few rows for its own covariance, or next to no spread."""
+        return degenerate.collapsed(self, params, stats, live)
 
     def sample(self, key: Any, params: GaussianParams, labels: Any) -> Float[Array, "d n"]:
         """One row for each label."""
-        d = params.mean.shape[-1]
         factor = jnp.linalg.inv(params.whitener)
-        noise = jax.random.normal(key, (labels.shape[0], d), params.mean.dtype)
+        noise = jax.random.normal(key, (*labels.shape, params.mean.shape[-1]), params.mean.dtype)
         return (params.mean[labels] + contract("nij,nj->ni", factor[labels], noise)).T
 
 
@@ -431,34 +299,3 @@ def gaussian(code: str, *, univariate: bool = False) -> Gaussian:
         raise KeyError(code)
     letters = structure(UNIVARIATE[code] if univariate else code)
     return Gaussian(letters, univariate=univariate, with_axes=bool(letters.oriented))
-
-
-def _triangular(whitener: np.ndarray) -> np.ndarray:
-    """The lower triangular matrices with the same WᵀW and a positive diagonal: W = QR has WᵀW = RᵀR."""
-    upper = np.linalg.qr(whitener[..., ::-1, ::-1])[1][..., ::-1, ::-1]
-    return upper * np.sign(np.diagonal(upper, axis1=-2, axis2=-1))[..., :, None]
-
-
-def _narrowest(whitener: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """The smallest variance of components in units of the covariance that `factor` is the Cholesky factor of."""
-    return np.linalg.svd(whitener @ factor, compute_uv=False)[..., 0] ** -2.0
-
-
-def _whitened(params: GaussianParams, x: Float[Array, "d n"]) -> Float[Array, "k d n"]:
-    """Rows in units of each component.
-
-    In float64 W x − W m, one matrix product for all components: what it loses against W (x − m) is of the order of what m itself has
-    lost by having 16 digits. In float32 that is too much.
-    """
-    if x.dtype != np.float64:
-        return contract("kij,kjn->kin", params.whitener, x - params.mean[:, :, None])
-    k, d = params.mean.shape
-    flat = contract("rj,jn->rn", params.whitener.reshape(k * d, d), x).reshape(k, d, -1)
-    return flat - contract("kij,kj->ki", params.whitener, params.mean)[:, :, None]
-
-
-def _scatter(stats: GaussianStats) -> tuple[Float[Array, "k d"], Float[Array, "k d d"]]:
-    """Means, about the point the moments were taken at, and covariances about the means; 0 where there are no rows."""
-    count = jnp.where(stats.count > 0, stats.count, 1.0)[:, None]
-    mean = stats.first / count
-    return mean, unvech(stats.second / count, mean.shape[-1]) - mean[:, :, None] * mean[:, None, :]

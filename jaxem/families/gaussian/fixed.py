@@ -1,4 +1,4 @@
-"""Gaussian components of which means or covariances are given. Imports layer 0, family and structure."""
+"""Gaussian components of which means or covariances are given. Imports layer 0 and family."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from ..._linalg import vech
 from ..._pytree import pytree
-from .family import Gaussian, GaussianParams, GaussianStats
+from .family import Gaussian
+from .params import GaussianParams, GaussianStats
 
 
 @pytree

@@ -96,6 +96,13 @@ class Structure:
         own = (self.volume == V) | (self.shape == V)
         return own * (2.0 + full * (num_features - 1.0))
 
+    def log_volume(self, covariance: np.ndarray) -> float:
+        """log |Σ| of the likeliest covariance Σ of a single component for rows that have this one, shape (d, d). On the host."""
+        variances = np.diag(covariance)
+        if self.spherical:
+            return float(len(variances) * np.log(variances.mean()))
+        return float(np.log(variances).sum() if self.aligned else np.linalg.slogdet(covariance)[1])
+
     def fit(
         self,
         scatter: Float[Array, "k d d"],
