@@ -6,14 +6,14 @@ import jax
 import numpy as np
 import pytest
 from cases import K, normal
-from helpers import agree
+from helpers import agree, jit
 
 
 FAR = 1e4
 
-log_prob = jax.jit(lambda family, params, x: family.log_prob(params, x))
-expected_stats = jax.jit(lambda family, params, x, resp: family.expected_stats(params, x, resp))
-m_step = jax.jit(lambda family, params, stats: family.m_step(params, stats))
+log_prob = jit(lambda family, params, x: family.log_prob(params, x))
+expected_stats = jit(lambda family, params, x, resp: family.expected_stats(params, x, resp))
+m_step = jit(lambda family, params, stats: family.m_step(params, stats))
 
 
 def responsibilities(case, rng):

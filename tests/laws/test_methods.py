@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES, NUM_ROWS
-from helpers import agree, pairs
+from helpers import agree, jit, pairs
 from scipy.special import logsumexp
 
 from jaxem import em
@@ -25,7 +24,7 @@ TOL = 1e-6
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 
 
-@functools.partial(jax.jit, static_argnames="method")
+@functools.partial(jit, static_argnames="method")
 def run(model, params, data, max_steps, method, tol=TOL):
     """A run with its objective after every step."""
     state = method.init(model, params, data)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES, K
-from helpers import agree, pairs
+from helpers import agree, jit, pairs
 from scipy import stats
 from scipy.special import logsumexp, softmax
 
@@ -28,10 +28,10 @@ RECORD = 60
 SMALL = [(case, form) for case in CASES if case.d < 3 for form in (case.family, case.family.with_residuals())]
 small = pytest.mark.parametrize(("one", "form"), SMALL, ids=lambda part: getattr(part, "name", ""))
 
-e_step = jax.jit(lambda model, params, data: chunked(model.e_step, CHUNK)(params, data))
-one_e_step = jax.jit(lambda model, params, data: model.e_step(params, data))
-m_step = jax.jit(lambda model, params, stats: model.m_step(params, stats))
-log_classes = jax.jit(lambda model, params, data: everywhere(lambda rows: model.log_classes(params, rows), data))
+e_step = jit(lambda model, params, data: chunked(model.e_step, CHUNK)(params, data))
+one_e_step = jit(lambda model, params, data: model.e_step(params, data))
+m_step = jit(lambda model, params, stats: model.m_step(params, stats))
+log_classes = jit(lambda model, params, data: everywhere(lambda rows: model.log_classes(params, rows), data))
 
 
 def holes(case):
@@ -131,7 +131,7 @@ def test_order_of_rows_repeated_rows_and_rows_of_no_weight(case, rng):
     )
 
 
-@jax.jit
+@jit
 def gradients(model, params, data):
     """Of the log-likelihood and of the expected log joint, in free coordinates."""
 
@@ -153,7 +153,7 @@ def test_gradient_is_that_of_the_expected_log_joint(one, form, rng):
     agree(of_likelihood, of_expected, rtol=1e-9, atol=1e-9 * size)
 
 
-@jax.jit
+@jit
 def run(model, params, data):
     """A run with its objective after every step."""
     method = Squarem()

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from cases import Case, K
-from helpers import agree, identical
+from helpers import agree, identical, jit
 from scipy.special import logsumexp, softmax
 
 from jaxem import em
@@ -23,8 +23,11 @@ def one_step(model, params, data):
     return model.m_step(params, stats), stats, log_likelihood
 
 
-step = jax.jit(one_step)
-complete = jax.jit(lambda model, params, stats, at: model.complete(params, stats, at))
+step = jit(one_step)
+steps = jit(jax.vmap(one_step, in_axes=(None, 0, None)))
+chunks = jit(lambda model, params, data, *, size: chunked(model.e_step, size)(params, data), static_argnames="size")
+runs = jit(jax.vmap(lambda model, params, data: em.run(model, params, data, max_steps=30), in_axes=(None, 0, None)))
+complete = jit(lambda model, params, stats, at: model.complete(params, stats, at))
 
 
 def along(model, here, there, stats, t):
@@ -33,10 +36,10 @@ def along(model, here, there, stats, t):
     return model.complete(model.from_free(free), *stats)
 
 
-slope = jax.jit(jax.grad(along, argnums=4))
+slope = jit(jax.grad(along, argnums=4))
 
 
-@jax.jit
+@jit
 def gradients(model, params, data):
     """Of the log-likelihood and of the expected log joint, in free coordinates."""
 
@@ -120,18 +123,16 @@ def test_padding_changes_nothing(case, family, rng):
 def test_chunks_change_nothing(case, size, rng):
     """Without and with a remainder, and with fewer rows than one chunk."""
     _, params = case.params(rng)
-    chunks = jax.jit(lambda model, params, data: chunked(model.e_step, size)(params, data))
     _, *whole = step(case.model, params, case.data)
-    agree(chunks(case.model, params, case.data), tuple(whole))
+    agree(chunks(case.model, params, case.data, size=size), tuple(whole))
 
 
 def test_vmap_is_a_loop(case, family, rng):
     model, points = Mixture(family), [case.params(rng)[1] for _ in range(3)]
-    batched = jax.jit(jax.vmap(one_step, in_axes=(None, 0, None)))(model, stack(points), case.data)
+    batched = steps(model, stack(points), case.data)
     for lane, params in enumerate(points):
-        agree(
-            take(batched, lane), step(model, params, case.data), rtol=1e-8
-        )  # a component of next to no weight magnifies rounding
+        # a component of next to no weight magnifies rounding
+        agree(take(batched, lane), step(model, params, case.data), rtol=1e-8)
 
 
 def test_jit_is_eager(case, rng):
@@ -143,8 +144,7 @@ def test_a_nan_lane_leaves_its_neighbours_alone(case, rng):
     """Bit for bit, over whole runs: the good lanes neither wait for it nor feel it."""
     model, points = case.model, [case.start(rng) for _ in range(3)]
     bad = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), points[1])
-    runs = jax.jit(jax.vmap(lambda params: em.run(model, params, case.data, max_steps=30)))
-    good, with_bad = runs(stack(points)), runs(stack([points[0], bad, points[2]]))
+    good, with_bad = (runs(model, stack(lanes), case.data) for lanes in (points, [points[0], bad, points[2]]))
     assert with_bad.status[1] == Status.NONFINITE
     for lane in (0, 2):
         identical(take(with_bad, lane), take(good, lane))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import K, normal
-from helpers import agree, pairs
+from helpers import agree, jit, pairs
 
 from jaxem import Prior, em, protocol
 from jaxem._pytree import replace
@@ -64,10 +64,10 @@ def legal(model, params):
     return jax.tree.map(np.asarray, settle(model, replace(params, log_weights=log_weights)))
 
 
-settle = jax.jit(lambda model, params: model.from_free(model.to_free(params)))
+settle = jit(lambda model, params: model.from_free(model.to_free(params)))
 
 
-@jax.jit
+@jit
 def towards(model, here, there):
     """A thousandth of the way, inside the structure."""
     free = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b, model.to_free(here), model.to_free(there))
@@ -79,20 +79,20 @@ def whole(model):
     return chunked(model.e_step, 1000)
 
 
-@jax.jit
+@jit
 def step(model, params, data):
     """One E-step and one M-step, and the objective at either end."""
     stats, log_likelihood = whole(model)(params, data)
     return model.m_step(params, stats), stats, log_likelihood + protocol.log_prior(model, params)
 
 
-@jax.jit
+@jit
 def expected(model, params, stats, at):
     """What an M-step maximises."""
     return model.complete(params, stats, at) + protocol.log_prior(model, params)
 
 
-@jax.jit
+@jit
 def run(model, params, data):
     """A run by SQUAREM, with its objective after every step."""
     method, tol, most = Squarem(), jnp.asarray(1e-6), jnp.asarray(60, jnp.int32)
