@@ -136,10 +136,7 @@ class Gaussian:
         return num_components * num_features + self.structure.num_params(num_components, num_features)
 
     def admissible(self, params: GaussianParams, counts: np.ndarray) -> np.ndarray:
-        """Which runs are no spikes: enough rows everywhere, and no component next to singular in any direction.
-
-        Params and `counts` (l, k; infinite where there is no component) carry a lane axis; the answer has shape (l,).
-        """
+        """Which runs are no spikes, shape (l,): params and `counts` (l, k; infinite where there is no component) have a lane axis."""
         return degenerate.admissible(self, params, counts)
 
     @property
