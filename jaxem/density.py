@@ -32,17 +32,30 @@ class Density:
         """The most probable component of each row.
 
         Args:
-            x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns.
+            x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns; NaN is a missing cell.
         Returns:
             Component numbers, shape (n,), 0 for the largest component, −1 for noise.
+        Raises:
+            ValueError: for rows of other columns.
+
+        Example:
+            >>> import jaxem
+            >>> fit = jaxem.fit(jaxem.datasets.load("faithful"), "EEE", 3)
+            >>> fit.predict([[2.0, 50.0], [4.5, 80.0]]).tolist()
+            [1, 0]
         """
         best = self.log_joint(x).argmax(axis=1)
         return np.where(best < self.num_components, best, -1)
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Responsibilities: the probability of each component given the row, shape (n, k); rows sum to 1.
+        """Responsibilities: the probability of each component given the row.
 
-        A fit with noise has one column more, the last: the probability that the row is noise.
+        Args:
+            x: Rows as in `predict`.
+        Returns:
+            Shape (n, k); rows sum to 1. A fit with noise has one column more, the last: the probability that the row is noise.
+        Raises:
+            ValueError: for rows of other columns.
         """
         joint = self.log_joint(x)
         joint -= joint.max(axis=1, keepdims=True)
@@ -50,7 +63,20 @@ class Density:
         return resp / resp.sum(axis=1, keepdims=True)
 
     def log_prob(self, x: Any) -> np.ndarray:
-        """Log-density of each row under the mixture, in nats, shape (n,)."""
+        """Log-density of each row under the mixture, in nats, shape (n,); of the cells that are there, where some are missing.
+
+        Args:
+            x: Rows as in `predict`.
+        Raises:
+            ValueError: for rows of other columns.
+
+        Example:
+            >>> import jaxem
+            >>> data = jaxem.datasets.load("faithful")
+            >>> fit = jaxem.fit(data, "EEE", 3)
+            >>> abs(fit.log_prob(data).sum() - fit.log_likelihood) < 1e-6
+            np.True_
+        """
         rows = self.rows(x, missing=True)
         out = np.empty(len(rows))
         for some in parts(len(rows)):  # densities of all rows under all components may not fit into memory

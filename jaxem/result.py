@@ -91,6 +91,12 @@ class Fit(criteria.Scored, Density):
             "prior" (its numbers, in the data's units), "labels" (how many components have some); empty where nothing was.
         source: The `Family` object, for families that do not come with jaxem; not saved.
         seconds: By the clock, of the search that it comes from, with all other fits of that search and all compiling; not saved.
+
+    Example:
+        >>> import jaxem
+        >>> fit = jaxem.fit(jaxem.datasets.load("faithful"), "EEE", 3)
+        >>> fit.converged, fit.trust, round(fit.bic, 1), fit.params
+        (True, 'high', 2314.3, Params(weights=(3,), means=(3, 2), covariances=(3, 2, 2)))
     """
 
     family: str

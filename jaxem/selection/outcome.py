@@ -40,6 +40,14 @@ class Selection:
         seed: Words of the seed.
         settings: How it was searched: keywords of `select`, by name, and whether there were weights.
         work: Steps × rows × components that were "useful", and that were "done" with all padding.
+
+    Example:
+        >>> import jaxem
+        >>> sel = jaxem.select(jaxem.datasets.load("faithful"), ["EEE", "VVV"], range(1, 5))
+        >>> sel.best.family, sel.best.num_components, sel["VVV", 2].num_params
+        ('EEE', 3, 11)
+        >>> sel.table.loc[sel.table["bic"].idxmin(), ["family", "num_components", "trust"]].tolist()
+        ['EEE', 3, 'high']
     """
 
     fits: dict[tuple[str, int], Fit]
@@ -57,14 +65,25 @@ class Selection:
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
-        """A data frame with one row a (family, num_components)."""
+        """A data frame with one row a (family, num_components).
+
+        Columns: `family`, `num_components`; `log_likelihood` (nats), `num_params`; a column for each of `jaxem.criteria.NAMES`, lower
+        is better; `status`; `relative_entropy` (1: all rows are sure of their component, 0: none is); `num_steps`; `replicated`,
+        `improved`, `stable`, `trust`, `spurious`, `num_failed` as in `Fit`; `schwarz_weight` and `akaike_weight` (what BIC and AIC
+        make of the cells as shares of belief; they sum to 1). NaN where there is no fit, and `status` says why.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.cells)
 
     @functools.cached_property
     def runs(self) -> pd.DataFrame:
-        """A data frame with one row a run, failed ones included."""
+        """A data frame with one row a run, failed ones included.
+
+        Columns: `family`, `num_components`; `origin` (a start, a move, …), `start` (its kind, or the neighbour that was split or
+        merged), `restart` and `round` (its numbers), `rows` ("subsample" where the first stage saw some rows only), `seed`;
+        `log_likelihood` (nats), `num_steps`, `status`; `finalist` (went on after the first stage), `spurious`.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.lanes)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import jit
 from scipy import stats
 
 from jaxem._precision import precision
@@ -49,7 +50,7 @@ def test_sweep_leaves_the_joint_distribution_alone(name):
         return before, after
 
     with precision(np.float64):
-        before, after = jax.jit(jax.vmap(repeat))(jax.random.split(jax.random.key(3), REPEATS))
+        before, after = jit(jax.vmap(repeat))(jax.random.split(jax.random.key(3), REPEATS))
     first, last = (np.concatenate([np.reshape(leaf, (REPEATS, -1)) for leaf in jax.tree.leaves(s)], 1) for s in (before, after))
     half, vary = REPEATS // 2, first.std(0) > 1e-12
     p = [stats.ks_2samp(a[:half], b[half:]).pvalue for a, b in zip(first.T[vary], last.T[vary], strict=True)]
