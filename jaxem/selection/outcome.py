@@ -46,8 +46,8 @@ class Selection:
         >>> sel = jaxem.select(jaxem.datasets.load("faithful"), ["EEE", "VVV"], range(1, 5))
         >>> sel.best.family, sel.best.num_components, sel["VVV", 2].num_params
         ('EEE', 3, 11)
-        >>> sel.table.loc[sel.table["bic"].idxmin(), ["family", "num_components", "trust"]].tolist()
-        ['EEE', 3, 'high']
+        >>> sel.table.loc[sel.table["bic"].idxmin(), ["family", "trust"]].tolist()
+        ['EEE', 'high']
     """
 
     fits: dict[tuple[str, int], Fit]
