@@ -83,6 +83,11 @@ class StandardErrors:
     def __repr__(self) -> str:
         return f"StandardErrors(kind={self.kind!r}, {len(self.labels)} parameters)"
 
+    def __str__(self) -> str:
+        """What is to be known first, and the whole table."""
+        head = (f"Standard errors ({self.kind}) and {100 * self.level:g} % intervals", *self.warnings)
+        return "\n".join([*head, self.table.to_string(index=False, float_format="{:.4g}".format)])
+
 
 def check_level(level: Any) -> float:
     """A coverage between 0 and 1.

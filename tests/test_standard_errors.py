@@ -166,6 +166,10 @@ def test_the_table_has_the_columns_names(loose, faithful):
     assert list(table) == ["parameter", "component", "columns", "estimate", "standard_error", "lower", "upper"]
     assert set(table.loc[table["parameter"] == "means", "columns"]) == {"eruptions", "waiting"}
     assert ((table["lower"] < table["estimate"]) & (table["estimate"] < table["upper"])).all()
+    lines = str(fit.standard_errors(faithful, level=0.9)).splitlines()
+    assert lines[0] == "Standard errors (observed) and 90 % intervals"
+    assert lines[1].split() == list(table)
+    assert len(lines) == 2 + len(table)
     wide = fit.standard_errors(faithful).intervals(0.99)
     assert (wide["lower"] < table["lower"]).all()
     assert (wide.loc[wide["parameter"] == "weights", ["lower", "upper"]].to_numpy() < 1).all()
