@@ -71,7 +71,8 @@ def select(
         tol: Stop a run when less than this is estimated to be missing from its total log-likelihood, in nats.
         max_steps: The most E-steps of a run.
         seed: An int or a JAX key; the same seed gives the same result on the same machine.
-        dtype: "float64", or "float32": right to 1e-3 nats a row, or a status that asks for float64.
+        dtype: "float64" or "float32". Float32 shows gains of about 5e-7 times the log-likelihood and no less: where EM creeps towards an
+            optimum, as with more components than the data carry, `fit(..., start=found.params)` in float64 finds what is missing.
         num_resamples: Parts of the rows on which the whole choice is made again (`Selection.stability`), for the trust report.
         progress: Called as runs end with (phase, runs ended, runs in the phase, lowest BIC so far or NaN).
     Returns:
