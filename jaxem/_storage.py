@@ -20,8 +20,14 @@ HEADER = "header"
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and is removed when it does not."""
+    """A temporary file beside `path` that takes its place when the block ends well, and is removed when it does not.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no such folder: {path.parent}")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent or ".")
     os.close(handle)
     temporary = Path(name)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -157,6 +159,7 @@ def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
             frame = pd.api.interchange.from_dataframe(data)
         names, series = [str(name) for name in frame.columns], [np.asarray(frame[name]) for name in frame.columns]
     else:
+        _check_kind(data)
         try:
             array = np.asarray(data)
         except ValueError:
@@ -174,13 +177,29 @@ def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.stack(numbers, axis=1), tuple(names)
 
 
+def _check_kind(data: Any) -> None:
+    """What holds rows, but not as an array or a data frame.
+
+    Raises:
+        TypeError: if the data are that, with the way out.
+    """
+    kinds = {
+        "a path: read the file first, for instance with pandas.read_csv": isinstance(data, str | os.PathLike),
+        "a mapping: make it a data frame, for instance with pandas.DataFrame(data)": isinstance(data, Mapping),
+        "a sparse matrix: pass data.toarray()": hasattr(data, "toarray"),
+    }
+    for kind, same in kinds.items():
+        if same:
+            raise TypeError(f"data must be an array or a data frame, and are {kind}")
+
+
 def _numbers(name: str, values: np.ndarray) -> np.ndarray:
     try:
         if np.iscomplexobj(values) or values.dtype.kind in "mM":
             raise TypeError
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        example = next((value for value in values.tolist() if not isinstance(value, int | float)), values.dtype)
+        example = next((value for value in values.tolist() if not isinstance(value, int | float)), values.dtype.name)
         raise TypeError(
             f"column {name!r} is not numeric (it holds {example!r}); leave it out or encode it as numbers"
         ) from None

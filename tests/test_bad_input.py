@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import jaxem
 from jaxem.families import Poisson
@@ -55,6 +56,9 @@ DATA = {
     "empty": ([], ValueError, r"^data must have at least one row"),
     "ragged": ([[1.0, 2.0], [3.0]], ValueError, r"^data must have shape \(n, d\) or \(n,\)"),
     "nothing": (None, (TypeError, ValueError), r"^data must"),
+    "a path": ("rows.csv", TypeError, r"^data must be an array or a data frame, and are a path: read the file first"),
+    "a dict": ({"a": [1.0, 2.0]}, TypeError, r"^data must be .*, and are a mapping: make it a data frame"),
+    "sparse": (sparse.eye(3), TypeError, r"^data must be .*, and are a sparse matrix: pass data\.toarray\(\)$"),
     "too large": (
         X * [1.0, 1e200],
         ValueError,

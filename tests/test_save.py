@@ -144,6 +144,12 @@ def test_a_missing_file_is_named(tmp_path):
         jaxem.load(tmp_path / "nothing.npz")
 
 
+def test_a_missing_folder_is_named(tmp_path, fitted):
+    for write in (fitted.save, fitted.to_json):
+        with pytest.raises(FileNotFoundError, match=r"^no such folder: .*nowhere$"):
+            write(tmp_path / "nowhere" / "model.npz")
+
+
 def rewrite(path, change):
     """The file with its header changed."""
     header, arrays = _storage.read_arrays(path, "a fit")

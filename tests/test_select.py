@@ -104,6 +104,8 @@ def test_fit_and_select_agree(selection, fitted):
 
 
 def test_a_cell_that_is_not_there_says_why(selection):
+    with pytest.raises(KeyError, match=r"a fit goes by \(family, num_components\), such as \('EEE', 1\); got 3"):
+        selection[3]
     with pytest.raises(KeyError, match=r"no fit for \('VVI', 3\); there are \['EEE', 'VVV'\]"):
         selection["VVI", 3]
 

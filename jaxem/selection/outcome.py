@@ -128,6 +128,10 @@ class Selection:
         Raises:
             KeyError: if it was not asked for or has no fit, with the reason.
         """
+        if not (isinstance(key, tuple) and len(key) == 2):
+            raise KeyError(
+                f"a fit goes by (family, num_components), such as {next(iter(self.fits), ('VVV', 2))!r}; got {key!r}"
+            )
         if key in self.fits:
             return self.fits[key]
         rows = [row for row in self.cells if (row["family"], row["num_components"]) == key]
