@@ -28,14 +28,14 @@ DATA = (
     "faithful",
     "galaxies_fixed",
     "iris",
-    "wine",
-    "wreath",
     "sim_separated_k5",
     "sim_tiny_clusters_k4",
     "sim_overlapping_k3",
     "sim_outliers_k2",
     "sim_near_collinear_k2",
     "sim_unequal_weights_k3",
+    "wreath",
+    "wine",
 )
 COMPONENTS = range(2, 10)
 
@@ -82,13 +82,17 @@ def main() -> None:
         found = outcomes(frame, seeds)
         records += [{"data": name, **record} for record in found]
         print(name, rates(found, ("trust",)), flush=True)
+        write(arguments.out, records)
+
+
+def write(path: pathlib.Path, records: list[dict]) -> None:
+    """The rates so far."""
     ways = {"by trust": ("trust",), "by facts": ("stable", "improved", "replicated"), "by data": ("data", "trust")}
     summary = {way: rates(records, names) for way, names in ways.items()}
     beaten_although_high = [record for record in records if record["trust"] == "high" and record["short"] > 0.05]
-    print(json.dumps(summary["by trust"]))
     versions = {"jaxem": jaxem.__version__, "jax": jax.__version__, "python": platform.python_version()}
     report = {"summary": summary, "beaten although high": beaten_although_high, "versions": versions}
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
