@@ -170,7 +170,7 @@ def _choose(state: SquaremState, image: Any, tol: Scalar, size: Scalar) -> tuple
         num_pairs=num_pairs,
         num_plain=state.num_plain - ((state.phase == PAIR) & ~extrapolating),
         num_hits=num_hits,
-        status=jnp.where(num_hits >= NUM_HITS, Status.CONVERGED, state.status).astype(jnp.int32),
+        status=jnp.where(num_hits >= NUM_HITS[state.value.dtype.itemsize], Status.CONVERGED, state.status).astype(jnp.int32),
     )
     onward = select(extrapolating, proposal, select(refused, state.second, image))
     return chosen, select(given, state.point, onward)

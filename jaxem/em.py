@@ -26,7 +26,10 @@ from ._typing import Array, Bool, Int, Scalar
 EStep = Callable[[Any, Any], tuple[Any, Scalar]]
 
 MIN_CHECKS = 3  # no verdict on convergence before three gains have been seen
-NUM_HITS = 2  # how often in a row the stopping rule must agree
+NUM_HITS = {
+    8: 2,
+    4: 10,
+}  # how often in a row the stopping rule must agree, by bytes of the dtype: float32 takes a slope for flat
 
 
 class Evaluation(NamedTuple):
@@ -148,7 +151,7 @@ class EM:
             gain=gain,
             num_hits=num_hits,
             num_steps=state.num_steps,
-            status=jnp.where(num_hits >= NUM_HITS, Status.CONVERGED, Status.RUNNING).astype(jnp.int32),
+            status=jnp.where(num_hits >= NUM_HITS[gain.dtype.itemsize], Status.CONVERGED, Status.RUNNING).astype(jnp.int32),
         )
         kept = select(good, after, replace(state, status=status))
         return replace(kept, num_steps=state.num_steps + 1)

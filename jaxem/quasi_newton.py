@@ -179,7 +179,7 @@ def _choose(state: QuasiNewtonState, move: Any, gradient: Any, tol: Scalar, size
     slack = resolution(state.value, size)
     hit = ((gain >= 0) & (gain < tol / 10) & (slope < tol / 5) & (slope > 0)) | (gain <= slack)
     num_hits = jnp.where(taken & ~first, jnp.where(hit, state.num_hits + 1, 0), state.num_hits)
-    enough = (num_hits >= NUM_HITS) & (state.num_steps >= MIN_CHECKS)
+    enough = (num_hits >= NUM_HITS[state.objective.dtype.itemsize]) & (state.num_steps >= MIN_CHECKS)
 
     chosen = replace(
         learned,
