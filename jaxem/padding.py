@@ -17,8 +17,8 @@ from .protocol import Data
 
 
 def row_bucket(num_rows: int) -> int:
-    """The number of rows a program is compiled for: at most an eighth more, so that files of similar length share programs."""
-    step = max(8, 2 ** (max(num_rows - 1, 1).bit_length() - 4))
+    """The number of rows a program is compiled for: at most an eighth more, or 31, so that files of similar length share programs."""
+    step = max(32, 2 ** (max(num_rows - 1, 1).bit_length() - 4))
     return -(-num_rows // step) * step
 
 
