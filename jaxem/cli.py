@@ -285,7 +285,8 @@ def _mishap(error: Any) -> tuple[int, str]:
         return INTERRUPTED, "interrupted"
     if isinstance(error, USAGE_ERROR):
         command = error.ctx.command_path if error.ctx else "jaxem"
-        return BAD_INPUT, f"{error.format_message().rstrip('.')}; see {command} --help"
+        said = error.format_message().rstrip(".")
+        return BAD_INPUT, f"{said} See {command} --help" if said.endswith("?") else f"{said}; see {command} --help"
     if isinstance(error, OSError) and error.strerror:
         return BAD_INPUT, f"{error.strerror}: {error.filename}"
     return BAD_INPUT if isinstance(error, OSError | ValueError) else NO_ANSWER, str(error)
