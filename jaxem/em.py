@@ -26,10 +26,8 @@ from ._typing import Array, Bool, Int, Scalar
 EStep = Callable[[Any, Any], tuple[Any, Scalar]]
 
 MIN_CHECKS = 3  # no verdict on convergence before three gains have been seen
-NUM_HITS = {
-    8: 2,
-    4: 10,
-}  # how often in a row the stopping rule must agree, by bytes of the dtype: float32 takes a slope for flat
+# How often in a row the stopping rule must agree, by bytes of the dtype: float32 takes many a slope for flat.
+NUM_HITS = {8: 2, 4: 10}
 
 
 class Evaluation(NamedTuple):
