@@ -5,13 +5,11 @@ components. A compiled program advances a *block* of lanes of fixed width by a f
 waiting ones take their places, so that stragglers never hold the others up and one program serves any number of lanes. K is padded
 to the width of the program, and nobody outside sees it.
 
-Blocks run one after the other, the next one given to the device before the last one is looked at. (Two programs at once, from two
-threads, can wait for each other for ever in XLA's own pool of threads.)
+Blocks run one after the other: two programs at once in threads can wait for each other for ever in XLA's own pool of threads.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +35,6 @@ CACHE_BYTES = 2**22  # what a chunk's densities and monomials should fill: measu
 CHUNK = 4096  # the most rows in a chunk: where components are few, the monomials fill the cache
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
-IN_FLIGHT = 2  # blocks given to the device, which runs them in turn: it has work while the host looks at the one that is done
 FEW = 4  # lanes side by side where they are few and long: next to no cheaper by the lane than 16, and stragglers cost a quarter
 LARGE = 50_000  # rows × components from which it pays to compile more: for few lanes, for few components, and one to finish
 PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
@@ -117,16 +114,12 @@ class Engine:
 
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """States that begin with an M-step on responsibilities, each a function that returns an array (k, n)."""
-        parts, running = [], None
-        for first in range(0, len(models), self.block):
-            here = slice(first, first + self.block)
-            before, running = running, self._begin(models[here], responsibilities[here])
-            if before is not None:  # fetched only now: while one block ran, the host has made the starts of the next
-                parts.append(jax.device_get(before))
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(models)], *parts, jax.device_get(running))
+        blocks = [slice(first, first + self.block) for first in range(0, len(models), self.block)]
+        parts = [self._begin(models[here], responsibilities[here]) for here in blocks]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def _begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
-        """The same for a block, filled up and still on the device."""
+        """The same for a block."""
         resp = np.zeros((self.block, self.width, self.rows.x.shape[1]), self.dtype)
         log_weights = np.full((self.block, self.width), -np.inf, self.dtype)
         for slot, make in enumerate(responsibilities):
@@ -137,7 +130,8 @@ class Engine:
         reference = models[0].family.reference(self.width, self.rows.x.shape[0], self.dtype)
         components = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), reference)
         params = MixtureParams(log_weights, components)
-        return programs.begin(stack(self._fill(models)), params, resp, self.rows, method=self.method)
+        states = programs.begin(stack(self._fill(models)), params, resp, self.rows, method=self.method)
+        return take(jax.device_get(states), slice(len(models)))
 
     def begin_at(self, models: list[Any], params: list[MixtureParams], method: Any = None) -> Any:
         """States whose first step is an E-step at given params (k, ...)."""
@@ -225,35 +219,34 @@ class Engine:
         how |= {"sizes": self.sizes, "chunk": self.chunk, "record": TICKS}
 
         waiting = np.flatnonzero(status == Status.RUNNING)[::-1].tolist()
-        running: collections.deque[tuple[np.ndarray, int, Any]] = collections.deque()
-        while waiting or running:
-            while waiting and len(running) < IN_FLIGHT and (len(waiting) >= self.block or not running):
-                here = np.array([waiting.pop() for _ in range(min(self.block, len(waiting)))])
-                lanes = _fill(here.tolist(), self.narrow if len(here) <= self.narrow else self.block)
-                level = int(np.searchsorted(self.sizes, present[here].max()))
-                ends = self._advance(take(numbers, lanes), take(packed, lanes), max_steps, level, how)
-                running.append((here, len(lanes) * self.sizes[level], ends))
-            here, size, ends = running.popleft()
-            block, trace = jax.device_get(ends)
+        active: list[int] = []
+        while waiting or active:
+            while waiting and len(active) < self.block:
+                active.append(waiting.pop())
+            lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
+            here = np.array(active)
+            level = np.searchsorted(self.sizes, present[here].max())
+            block, trace = self._advance(take(numbers, lanes), take(packed, lanes), max_steps, level, how)
             before = num_steps[here]
             for whole, part in zip(packed, block, strict=True):
                 whole[here] = part[: len(here)]
             steps = num_steps[here] - before
-            self.work.count(int(steps @ present[here]) * self.num_rows, size * int(steps.max()) * self.rows.x.shape[1])
+            done = len(lanes) * int(steps.max()) * self.sizes[level] * self.rows.x.shape[1]
+            self.work.count(int(steps @ present[here]) * self.num_rows, done)
             if histories is not None:
-                for slot, lane in enumerate(here):
+                for slot, lane in enumerate(active):
                     histories[lane].extend(trace[: steps[slot], slot].tolist())
-            still = here[status[here] == Status.RUNNING].tolist()
-            if report is not None and len(still) < len(here):
-                report(len(here) - len(still))
-            waiting += still[::-1]
+            still = [lane for lane in active if status[lane] == Status.RUNNING]
+            if report is not None and len(still) < len(active):
+                report(len(active) - len(still))
+            active = still
         return states
 
-    def _advance(self, numbers: Any, packed: Any, max_steps: int, level: int, how: dict[str, Any]) -> Any:
-        """A block of lanes after a few more steps, and their objectives, still on the device; `level`: which size holds them."""
-        most, which = np.asarray(max_steps, np.int32), np.asarray(level, np.int32)
+    def _advance(self, numbers: Any, packed: Any, max_steps: int, level: Any, how: dict[str, Any]) -> Any:
+        """A block of lanes after a few more steps, and their objectives on the way; `level` says which of the sizes holds them."""
+        most, level = np.asarray(max_steps, np.int32), np.asarray(level, np.int32)
         advance = programs.advance_small if self.small else programs.advance
-        return advance(numbers, packed, self.data, self.tol, most, self.ticks, which, **how)
+        return jax.device_get(advance(numbers, packed, self.data, self.tol, most, self.ticks, level, **how))
 
     def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[programs.Summary]:
         """What a report needs of each fit, summed over rows."""
