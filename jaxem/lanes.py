@@ -70,6 +70,7 @@ class Engine:
         data: Padded rows on the device, from `pad_data`: `Data`, or `Patterned` where cells are missing.
         num_rows: How many of them are real.
         width: Components every lane is padded to.
+        least: The fewest components that a lane has; by default the width.
         tol: In nats of total objective.
         method: The accelerated EM to run.
         block: Lanes side by side; by default what suits the device.
@@ -83,11 +84,12 @@ class Engine:
         width: int,
         *,
         tol: float,
+        least: int | None = None,
         method: Any = None,
         block: int | None = None,
         work: Work | None = None,
     ):
-        self.data, self.num_rows, self.width = data, num_rows, width
+        self.data, self.num_rows, self.width, self.least = data, num_rows, width, least or width
         self.rows = guessed(data)
         self.work = Work() if work is None else work
         self.method = Squarem() if method is None else method
@@ -96,7 +98,8 @@ class Engine:
         self.tol = np.asarray(tol, self.dtype)
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
-        self.sizes = (-(-width // 2), width) if self.large and width > 1 else (width,)
+        half = -(-width // 2)
+        self.sizes = (half, width) if self.large and self.least <= half < width else (width,)
         self.narrow = min(FEW, self.block) if self.large else self.block
         self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
         columns = len(self.rows.x)
@@ -110,7 +113,8 @@ class Engine:
         if self.rows.label is None:
             return self
         data = self.data.without_labels() if isinstance(self.data, Patterned) else replace(self.data, label=None)
-        return Engine(data, self.num_rows, self.width, tol=float(self.tol), method=self.method, block=self.block)
+        how = {"least": self.least, "method": self.method, "block": self.block}
+        return Engine(data, self.num_rows, self.width, tol=float(self.tol), **how)
 
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """States that begin with an M-step on responsibilities, each a function that returns an array (k, n)."""

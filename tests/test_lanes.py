@@ -34,7 +34,7 @@ def begin(rows):
 
     def begin(width=3, block=None, spoil=()):
         with precision(np.float64):
-            engine = Engine(pad_data(rows.T, weight, np.float64), NUM_ROWS, width, tol=1e-6, block=block)
+            engine = Engine(pad_data(rows.T, weight, np.float64), NUM_ROWS, width, tol=1e-6, least=2, block=block)
             models, makes = [], []
             for code in CODES:
                 family = gaussian(code).bind(rows.T, weight, np.eye(2), np.float64)
