@@ -103,3 +103,9 @@ def test_float32_selects_the_same(name):
         agrees = cell in narrow.fits and abs(narrow[cell].log_likelihood - fit.log_likelihood) < 1e-3 * N
         assert agrees or cell not in narrow.fits or narrow[cell].status.failed, cell
     assert (narrow.best.family, narrow.best.num_components) == (wide.best.family, wide.best.num_components)
+
+
+def test_more_parameters_than_rows_are_named(rng):
+    """Of 2,000 rows of 50 columns BIC takes three full covariances where there are four."""
+    selection = jaxem.select(rng.normal(size=(30, 8)), "VVV", [1], num_restarts=1, moves=False)
+    assert any("44 parameters for 30 rows" in sentence for sentence in selection.warnings)

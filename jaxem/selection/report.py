@@ -86,6 +86,16 @@ def _tiny(fit: Fit) -> list[str]:
     return [f"The smallest cluster of the choice has only {smallest:g} rows: look at them before you believe in it."]
 
 
+def _many(fit: Fit) -> list[str]:
+    """Criteria are made for many rows a parameter: with fewer rows than parameters they hold back (2,000 rows of 50 columns: 3 for 4)."""
+    if fit.num_params <= fit.num_rows:
+        return []
+    return [
+        f"{_name(fit)} has {fit.num_params:,} parameters for {fit.num_rows:,g} rows: there may well be more groups than the criterion can "
+        "afford; compare structures with fewer parameters."
+    ]
+
+
 def _noise(fit: Fit) -> list[str]:
     if fit.noise is None:
         return []
@@ -118,6 +128,7 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     if tempting:
         names = ", ".join(_name(fit) for fit in tempting[:4]) + (" and others" if len(tempting) > 4 else "")
         said.append(f"{names} would have won, but rest on next to singular components and were left out of the choice.")
+    said += _many(best)
     said += doubt.uncertain(selection.doubts, best.num_components)
     tried = sorted({fit.num_components for fit in selection.fits.values()})
     if len(tried) > 1 and best.num_components == tried[-1]:
