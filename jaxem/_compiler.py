@@ -20,7 +20,7 @@ _HASTY = _QUICK | {"xla_backend_optimization_level": 1}
 
 @functools.cache
 def quick_options(hasty: bool = False) -> dict[str, Any] | None:
-    """Compiler options that halve the time to compile on a CPU, without those that this version of XLA does not know.
+    """Options for a CPU: half the time to compile, and wide registers; without those that this version of XLA does not know.
 
     Args:
         hasty: Whether to take a third off what is left, too: the program is then up to a fifth slower where arrays are large.

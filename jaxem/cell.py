@@ -129,15 +129,9 @@ class Cell:
         return _distinct(able, most, DISTINCT, known)
 
     def leaders(self, most: int) -> list[Run]:
-        """The best few runs to convergence, no two in the same optimum; spikes only where there is nothing else.
-
-        The best that came from a start is among them: what moves find on a subsample may be groups of a few of its rows.
-        """
+        """The best few runs to convergence, no two in the same optimum; spikes only where there is nothing else."""
         able = [run for run in self.runs if run.finalist and not run.status.failed]
-        able = [run for run in able if run.admissible] or able
-        best = _distinct(able, most, SAME, [])
-        starts = _distinct([run for run in able if run.origin == "start"], 1, SAME, [run.objective for run in best])
-        return best + ([] if any(run.origin == "start" for run in best) else starts)
+        return _distinct([run for run in able if run.admissible] or able, most, SAME, [])
 
     def replicates(self) -> int:
         """How many independent starts ended in the best optimum."""

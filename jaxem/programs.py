@@ -33,9 +33,8 @@ def _advance(models, states, data, tol, max_steps, num_ticks, level, *, layouts,
 
 
 advance = quick_jit("layouts", "method", "sizes", "chunk", "record")(_advance)
-advance_small = quick_jit("layouts", "method", "sizes", "chunk", "record", hasty=True)(
-    _advance
-)  # blocks that fit into the cache
+# For blocks that fit into the cache:
+advance_small = quick_jit("layouts", "method", "sizes", "chunk", "record", hasty=True)(_advance)
 
 
 @quick_jit("method", hasty=True)

@@ -57,7 +57,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         trust=trust.LOW if level and not best.admissible else level,
         warnings=(
             *_warnings(cell, best, units.table.warnings),
-            *(_around(params, terms) if best.admissible else terms.outliers()),
+            *(_around(params, terms) if best.admissible else terms.outliers),
         ),
         input_columns=terms.columns,
         runner_up=next((_published(cell, run.params, terms)[0] for run in cell.leaders(2)[1:]), None),

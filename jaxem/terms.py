@@ -5,6 +5,7 @@ Users speak in the data's units; here the terms are brought into internal ones, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,6 +88,7 @@ class Terms:
         region, units = self.region, self.units
         return None if region is None else lambda rng, n: units.inside(region.sample(rng, n))
 
+    @functools.cached_property
     def outliers(self) -> list[str]:
         """A sentence on rows so far out that runs collapse beside them, if there are any, and what to do about them."""
         table = self.units.table

@@ -139,4 +139,4 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
 def _far(selection: Selection, problems: list[Any]) -> list[str]:
     """A word on rows far out, where cells have no sound fit."""
     lacking = any(cell["num_components"] > 1 and (cell["spurious"] or not cell["num_steps"]) for cell in selection.cells)
-    return list(problems[0].terms.outliers()) if lacking else []
+    return list(problems[0].terms.outliers) if lacking else []
