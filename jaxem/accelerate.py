@@ -11,12 +11,11 @@ E-steps in the median, a quarter where EM is slow.
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from . import protocol
 from ._pytree import pytree, replace, static
@@ -35,20 +34,20 @@ NUM_RATES = 5  # the convergence rate is the slowest seen in this many cycles
 
 @pytree
 class SquaremState:
-    """One run of the machine between two E-steps. All points but `params` are in the model's free coordinates.
+    """One run of the machine between two E-steps. All points but `params` are flat vectors of free coordinates, p of them.
 
     Attributes:
         params: The best legal point so far: what is reported.
         log_likelihood: Its log-likelihood, in nats.
         objective: log-likelihood + log-prior at `params`; never falls.
         phase: What `point` is: GIVEN, STATS, BASE, PAIR or PROPOSAL.
-        point: The point that was evaluated last.
+        point: The point that was evaluated last, shape (p,).
         stats: Its sufficient statistics.
         value: Its objective, −inf where it was not legal.
-        base: v, where this cycle began.
+        base: v, where this cycle began, shape (p,).
         base_value: The objective at v.
         image_value: The objective at F(v).
-        second: F(F(v)), where to go when the proposal is refused.
+        second: F(F(v)), where to go when the proposal is refused, shape (p,).
         reach: The longest step allowed at present.
         at_reach: Whether the last proposal was cut to it.
         rates: The last convergence rates, shape (NUM_RATES,).
@@ -63,13 +62,13 @@ class SquaremState:
     log_likelihood: Scalar
     objective: Scalar
     phase: Int[Array, ""]
-    point: Any
+    point: Float[Array, " p"]
     stats: Any
     value: Scalar
-    base: Any
+    base: Float[Array, " p"]
     base_value: Scalar
     image_value: Scalar
-    second: Any
+    second: Float[Array, " p"]
     reach: Scalar
     at_reach: Bool[Array, ""]
     rates: Float[Array, " r"]
@@ -106,8 +105,8 @@ class Squarem:
 
     def from_stats(self, model: Any, params: Any, stats: Any) -> SquaremState:
         """The state whose first step begins with an M-step on `stats`; dead components fall back to `params`. Costs no E-step."""
-        free = protocol.to_free(model, params)
-        dtype = jnp.result_type(*jax.tree.leaves(free))
+        free, _ = ravel_pytree(protocol.to_free(model, params))
+        dtype = free.dtype
         low = jnp.asarray(-jnp.inf, dtype)
         zero = jnp.zeros((), jnp.int32)
         return SquaremState(
@@ -134,15 +133,19 @@ class Squarem:
 
     def step(self, model: Any, state: SquaremState, data: Any, tol: Scalar, e_step: EStep | None = None) -> SquaremState:
         """One M-step, the choice of the next point, one E-step there."""
-        here = protocol.from_free(model, state.point)
-        image = protocol.to_free(model, model.m_step(here, state.stats))
+        _, unravel = ravel_pytree(protocol.to_free(model, state.params))
+        point: Any = state.point
+        here = protocol.from_free(model, unravel(point))
+        image, _ = ravel_pytree(protocol.to_free(model, model.m_step(here, state.stats)))
         size = protocol.magnitude(model, state.stats)
         state, point = _choose(state, image, tol, size)
-        at = evaluate(model, protocol.from_free(model, point), data, e_step)
+        at = evaluate(model, protocol.from_free(model, unravel(point)), data, e_step)
         return _receive(state, point, at, size)
 
 
-def _choose(state: SquaremState, image: Any, tol: Scalar, size: Scalar) -> tuple[SquaremState, Any]:
+def _choose(
+    state: SquaremState, image: Float[Array, " p"], tol: Scalar, size: Scalar
+) -> tuple[SquaremState, Float[Array, " p"]]:
     """The next point to evaluate, and the state in the phase that the point will have."""
     given = state.phase == GIVEN
     extrapolating = (state.phase == PAIR) & (state.num_plain <= 0)
@@ -160,10 +163,10 @@ def _choose(state: SquaremState, image: Any, tol: Scalar, size: Scalar) -> tuple
     chosen = replace(
         state,
         phase=phase,
-        base=select(rebase, state.point, state.base),
+        base=jnp.where(rebase, state.point, state.base),
         base_value=jnp.where(rebase, state.value, state.base_value),
         image_value=jnp.where(extrapolating, state.value, state.image_value),
-        second=select(extrapolating, image, state.second),
+        second=jnp.where(extrapolating, image, state.second),
         reach=reach,
         at_reach=jnp.where(extrapolating, cut, state.at_reach),
         rates=rates,
@@ -172,11 +175,11 @@ def _choose(state: SquaremState, image: Any, tol: Scalar, size: Scalar) -> tuple
         num_hits=num_hits,
         status=jnp.where(num_hits >= NUM_HITS[state.value.dtype.itemsize], Status.CONVERGED, state.status).astype(jnp.int32),
     )
-    onward = select(extrapolating, proposal, select(refused, state.second, image))
-    return chosen, select(given, state.point, onward)
+    onward = jnp.where(extrapolating, proposal, jnp.where(refused, state.second, image))
+    return chosen, jnp.where(given, state.point, onward)
 
 
-def _receive(state: SquaremState, point: Any, at: Evaluation, size: Scalar) -> SquaremState:
+def _receive(state: SquaremState, point: Float[Array, " p"], at: Evaluation, size: Scalar) -> SquaremState:
     """Take in an evaluated point: remember it if it is the best, and judge it if it was plain EM's own."""
     value = jnp.where(at.legal, at.objective, -jnp.inf)
     better = at.legal & (value > state.objective)
@@ -198,38 +201,32 @@ def _receive(state: SquaremState, point: Any, at: Evaluation, size: Scalar) -> S
     )
 
 
-def _difference(a: Any, b: Any) -> Any:
+def _difference(a: Float[Array, " p"], b: Float[Array, " p"]) -> Float[Array, " p"]:
     """a − b, with 0 where both are the same: the log-weight of an absent component is −inf on both sides."""
-    return jax.tree.map(lambda x, y: jnp.where(x == y, 0.0, x - y), a, b)
+    return jnp.where(a == b, 0.0, a - b)
 
 
-def _inner(a: Any, b: Any) -> Scalar:
-    products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
-    return functools.reduce(operator.add, jax.tree.leaves(products))
-
-
-def _extrapolate(state: SquaremState, image: Any) -> tuple[Any, Scalar, Scalar]:
+def _extrapolate(state: SquaremState, image: Float[Array, " p"]) -> tuple[Any, Scalar, Scalar]:
     """The squared step from `base` through `point` and its `image`; the rate of convergence; whether the reach cut the step."""
     first = _difference(state.point, state.base)
     second = _difference(image, state.point)
     bend = _difference(second, first)
-    square, curvature, cross = _inner(first, first), _inner(bend, bend), _inner(first, bend)
+    square, curvature, cross = jnp.sum(first**2), jnp.sum(bend**2), jnp.sum(first * bend)
     alpha = -jnp.sqrt(square / curvature)
     cut = alpha <= -state.reach
     alpha = jnp.where(jnp.isfinite(alpha), jnp.clip(alpha, -state.reach, -1.0), -1.0)
     # F(F(v)) + 2(−α − 1) r + (α² − 1) c: the same point, but exactly F(F(v)) where α = −1
     onward = 2 * (-alpha - 1)
     further = alpha**2 - 1
-    plain = alpha == -1.0
-    proposal = jax.tree.map(lambda z, r, c: jnp.where(plain, z, z + onward * r + further * c), image, first, bend)
+    proposal = jnp.where(alpha == -1.0, image, image + onward * first + further * bend)
     rate = jnp.where(cross < 0, 1 - 1 / jnp.maximum(1.0, -square / cross), 1.0)
     return proposal, jnp.where(_still(square, state.point), 0.0, rate), cut
 
 
-def _still(square: Scalar, point: Any) -> Bool[Array, ""]:
+def _still(square: Scalar, point: Float[Array, " p"]) -> Bool[Array, ""]:
     """Whether a step is nothing but rounding: its rate would be as well."""
-    finite = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0.0), point)
-    return square <= (STILL * jnp.finfo(square.dtype).eps) ** 2 * (_inner(finite, finite) + 1)
+    finite = jnp.where(jnp.isfinite(point), point, 0.0)
+    return square <= (STILL * jnp.finfo(square.dtype).eps) ** 2 * (jnp.sum(finite**2) + 1)
 
 
 def _resize(reach: Scalar, refused: Scalar) -> Scalar:
