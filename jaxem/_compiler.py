@@ -1,4 +1,4 @@
-"""The quick compiler: for programs that take longer to compile than to run. Imports JAX and NumPy only."""
+"""The quick compiler: for programs that take longer to compile than to run. Imports layer 0."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from . import _traced
+
 
 _QUICK = {
     "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
+    "xla_cpu_parallel_codegen_split_count": 4,
     "xla_cpu_prefer_vector_width": 512,  # where the machine has such registers exp takes two thirds of the time
 }
 _HASTY = _QUICK | {"xla_backend_optimization_level": 1}
@@ -44,8 +46,16 @@ def _compiles(options: dict[str, Any]) -> bool:
     return True
 
 
-def quick_jit(*static_argnames: str, hasty: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`jax.jit` with `quick_options`, which are looked up at the first call: importing a module must not start a backend."""
+def quick_jit(
+    *static_argnames: str, hasty: bool = False, like: Callable[..., Any] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`jax.jit` with `quick_options`, which are looked up at the first call: importing a module must not start a backend.
+
+    Args:
+        static_argnames: Of keywords.
+        hasty: See `quick_options`.
+        like: From the positional arguments a pytree of the structure that the function returns; with it, traces may be kept on disk.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.cache
@@ -54,7 +64,10 @@ def quick_jit(*static_argnames: str, hasty: bool = False) -> Callable[[Callable[
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return compiled()(*args, **kwargs)
+            if like is None or not _traced.keeps():
+                return compiled()(*args, **kwargs)
+            program = _traced.program(function, args, kwargs, quick_options(hasty))
+            return jax.tree.unflatten(jax.tree.structure(like(*args)), program(*jax.tree.leaves(args)))
 
         call.compiled = compiled  # type: ignore[attr-defined]
         return call

@@ -250,13 +250,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: The words after the command's name; None for those of the process.
+        arguments: The words after the command's name; None for those of the process, which then ends with the command.
     Returns:
         The exit status.
     """
-    alone = arguments is None
-    if alone:
+    if arguments is None:
+        _process.collect_rarely()
         _process.redeliver_lost_interrupts()
+        _process.leave(_run(None))
+    return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """The command, and its exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no ± gets a question mark, not a traceback
@@ -274,8 +280,6 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         status, sentence = _mishap(error)
         typer.echo(f"jaxem: {sentence}", err=True)
-        if alone and status == INTERRUPTED:
-            _process.leave(status)
         return status
 
 

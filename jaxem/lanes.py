@@ -3,7 +3,7 @@
 A lane is one run: one model (its hyperparameters are numbers too, so lanes of several structures mix), one start, one number of
 components. A compiled program advances a *block* of lanes of fixed width by a few steps; lanes that finish leave the block and
 waiting ones take their places, so that stragglers never hold the others up and one program serves any number of lanes. K is padded
-to the width of the program, and nobody outside sees it.
+to the width of the program, and nobody outside sees it. Where there are several devices, each has its share of the block, or of the rows.
 
 Blocks run one after the other: two programs at once in threads can wait for each other for ever in XLA's own pool of threads.
 """
@@ -18,10 +18,11 @@ import jax
 import numpy as np
 
 from . import programs
-from ._packing import Layout
+from ._packing import Packed
 from ._pytree import replace
 from ._status import Status
 from .accelerate import Squarem
+from .devices import LANES, ROWS, mesh_for, placed, shares
 from .models.mixture import MixtureParams
 from .padding import pad_components, stack, take
 from .patterns import Patterned, guessed
@@ -33,6 +34,7 @@ TICKS_LONG = 8  # ... and where a step takes as long as that look: a lane that e
 LONG = 200_000  # lanes × rows × components from which it does
 CACHE_BYTES = 2**22  # what a chunk's densities and monomials should fill: measured best between 2 and 4 MB on two cores
 CHUNK = 4096  # the most rows in a chunk: where components are few, the monomials fill the cache
+CHUNK_SHARED = 1024  # ... and where the cores share the rows: so short that XLA leaves an operation to one of them
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
 FEW = 4  # lanes side by side where they are few and long: next to no cheaper by the lane than 16, and stragglers cost a quarter
@@ -44,6 +46,12 @@ SMALL = 150_000  # lanes × rows × components up to which the hasty compiler's 
 def _fill(items: list[Any], size: int) -> list[Any]:
     """A full block: places left over repeat the first lane, and what comes of them is dropped."""
     return items + items[:1] * (size - len(items))
+
+
+def _chunk(num_rows: int, most: int) -> int:
+    """The longest chunk of at most so many rows that divides all: what would be left over needs an E-step compiled for it."""
+    fewest = -(-num_rows // most)
+    return next(num_rows // number for number in range(fewest, num_rows + 1) if num_rows % number == 0)
 
 
 @dataclasses.dataclass
@@ -73,7 +81,8 @@ class Engine:
         least: The fewest components that a lane has; by default the width.
         tol: In nats of total objective.
         method: The accelerated EM to run.
-        block: Lanes side by side; by default what suits the device.
+        block: Lanes side by side on a device; by default what suits it.
+        lanes: How many there will be, or nearly: what there are devices for.
         work: Where to count what is done.
     """
 
@@ -87,6 +96,7 @@ class Engine:
         least: int | None = None,
         method: Any = None,
         block: int | None = None,
+        lanes: int = 1,
         work: Work | None = None,
     ):
         self.data, self.num_rows, self.width, self.least = data, num_rows, width, least or width
@@ -103,9 +113,12 @@ class Engine:
         self.narrow = min(FEW, self.block) if self.large else self.block
         self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
         columns = len(self.rows.x)
+        self.mesh = mesh_for(-(-lanes // self.block), data, of_rows=self.large)
+        self.placed = placed(data, self.mesh)
         numbers = self.block * width + columns * (columns + 3) // 2  # of a row: densities, and products of columns
-        rows = CACHE_BYTES // (numbers * self.dtype.itemsize)
-        self.chunk = min(self.rows.x.shape[1], CHUNK, max(64, rows // 64 * 64))
+        most = CHUNK_SHARED if shares(self.mesh, ROWS) > 1 else CHUNK
+        most = max(64, min(most, CACHE_BYTES // (numbers * self.dtype.itemsize)))
+        self.chunk = _chunk(self.rows.x.shape[1] // shares(self.mesh, ROWS), most)
         self.small = jax.default_backend() == "cpu" and self.block * num_rows * width <= SMALL
 
     def without_labels(self) -> Engine:
@@ -135,7 +148,7 @@ class Engine:
         components = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), reference)
         params = MixtureParams(log_weights, components)
         states = programs.begin(stack(self._fill(models)), params, resp, self.rows, method=self.method)
-        return take(jax.device_get(states), slice(len(models)))
+        return take(jax.device_get(states).unpack(), slice(len(models)))
 
     def begin_at(self, models: list[Any], params: list[MixtureParams], method: Any = None) -> Any:
         """States whose first step is an E-step at given params (k, ...)."""
@@ -144,7 +157,7 @@ class Engine:
             some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
             states = programs.begin_at(stack(some), padded, self.rows, method=self.method if method is None else method)
-            parts.append(take(jax.device_get(states), slice(min(self.block, len(models) - first))))
+            parts.append(take(jax.device_get(states).unpack(), slice(min(self.block, len(models) - first))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
     def begin_after(self, model: Any, params: MixtureParams) -> Any:
@@ -152,7 +165,7 @@ class Engine:
         padded = stack(self._fill([pad_components(params, self.width)]))
         models = stack(self._fill([model]))
         states = programs.begin_after(models, padded, self.data, method=self.method, chunk=self.chunk)
-        return take(jax.device_get(states), slice(1))
+        return take(jax.device_get(states).unpack(), slice(1))
 
     def finish(
         self,
@@ -212,30 +225,31 @@ class Engine:
         Returns:
             The states, stacked, as NumPy arrays.
         """
-        stacked = stack(models)
-        layouts = Layout.of(stacked), Layout.of(states)
-        numbers, packed = layouts[0].pack(stacked), layouts[1].pack(states)
-        states = layouts[1].unpack(packed)  # views: what a block brings back shows in them
+        numbers, packed = Packed.of(stack(models)), Packed.of(states)
+        states = packed.unpack()  # views: what a block brings back shows in them
         status, num_steps = states.status, states.num_steps
         status[(status == Status.MAX_STEPS) & (num_steps < max_steps)] = Status.RUNNING
         present = (np.isfinite(states.params.log_weights) * np.arange(1, 1 + self.width)).max(axis=1)
-        how: dict[str, Any] = {"layouts": layouts, "method": self.method if method is None else method}
-        how |= {"sizes": self.sizes, "chunk": self.chunk, "record": TICKS}
+        how: dict[str, Any] = {"method": self.method if method is None else method}
+        how |= {"sizes": self.sizes, "chunk": self.chunk, "record": TICKS, "mesh": self.mesh}
+        split = shares(self.mesh, LANES)
+        narrow, wide = self.narrow * split, self.block * split
 
         waiting = np.flatnonzero(status == Status.RUNNING)[::-1].tolist()
         active: list[int] = []
         while waiting or active:
-            while waiting and len(active) < self.block:
+            while waiting and len(active) < wide:
                 active.append(waiting.pop())
-            lanes = np.array(_fill(active, self.narrow if len(active) <= self.narrow else self.block))
+            lanes = np.array(_fill(active, narrow if len(active) <= narrow else wide))
             here = np.array(active)
             level = np.searchsorted(self.sizes, present[here].max())
             block, trace = self._advance(take(numbers, lanes), take(packed, lanes), max_steps, level, how)
             before = num_steps[here]
-            for whole, part in zip(packed, block, strict=True):
+            for whole, part in zip(packed.matrices, block.matrices, strict=True):
                 whole[here] = part[: len(here)]
             steps = num_steps[here] - before
-            done = len(lanes) * int(steps.max()) * self.sizes[level] * self.rows.x.shape[1]
+            longest = np.pad(steps, (0, len(lanes) - len(here))).reshape(split, -1).max(axis=1)
+            done = len(lanes) // split * int(longest.sum()) * self.sizes[level] * self.rows.x.shape[1]
             self.work.count(int(steps @ present[here]) * self.num_rows, done)
             if histories is not None:
                 for slot, lane in enumerate(active):
@@ -250,7 +264,7 @@ class Engine:
         """A block of lanes after a few more steps, and their objectives on the way; `level` says which of the sizes holds them."""
         most, level = np.asarray(max_steps, np.int32), np.asarray(level, np.int32)
         advance = programs.advance_small if self.small else programs.advance
-        return jax.device_get(advance(numbers, packed, self.data, self.tol, most, self.ticks, level, **how))
+        return jax.device_get(advance(numbers, packed, self.placed, self.tol, most, self.ticks, level, **how))
 
     def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[programs.Summary]:
         """What a report needs of each fit, summed over rows."""

@@ -103,7 +103,8 @@ class Problem:
     def _engine(self, data: Data | Patterned, num_rows: int, **how: Any) -> Engine:
         """The programs for some rows."""
         components = [cell.num_components for cell in self.able or self.cells]
-        return Engine(data, num_rows, max(components), least=min(components), tol=self.options.tol, work=self.work, **how)
+        how |= {"least": min(components), "lanes": len(components) * self.options.num_restarts}
+        return Engine(data, num_rows, max(components), tol=self.options.tol, work=self.work, **how)
 
     def search(self) -> None:
         """Find the best optimum of every cell; where the fast form was not accurate enough for any run, once more in the accurate one."""

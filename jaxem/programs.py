@@ -1,6 +1,6 @@
 """The compiled programs that run a block of lanes. Imports layers 0 to 2.
 
-Each takes models and states (or params) with a leading lane axis, and data that all lanes share.
+Each takes models and states (or params) with a leading lane axis, and data that all lanes share. States travel packed.
 """
 
 from __future__ import annotations
@@ -11,35 +11,48 @@ from jax import lax
 
 from . import em
 from ._compiler import quick_jit
+from ._packing import Packed
 from ._pytree import pytree, replace
 from ._typing import Array, Float, Scalar
+from .devices import ROWS, shared, shares
 from .patterns import everywhere
-from .reduce import chunked, narrowed
+from .reduce import chunked, narrowed, sharded
 
 
-def _advance(models, states, data, tol, max_steps, num_ticks, level, *, layouts, method, sizes, chunk, record):
-    """States after a few steps, packed as they came, and the objectives on the way; no lane has more than `sizes[level]` components."""
-    models, states = (layout.unpack(packed) for layout, packed in zip(layouts, (models, states), strict=True))
+def _advance(models, states, data, tol, max_steps, num_ticks, level, *, method, sizes, chunk, record, mesh):
+    """States after a few steps, and the objectives on the way; no lane has more than `sizes[level]` components."""
 
-    def step(model, state):
-        ways = [narrowed(chunked(model.e_step, chunk), size) for size in sizes]
-        return method.step(model, state, data, tol, lambda params, data: lax.switch(level, ways, params, data))
+    def advance(models, states, data, tol, max_steps, num_ticks, level):
+        models, states = models.unpack(), states.unpack()
 
-    batched = jax.vmap(step)
-    states, trace = em.advance(
-        lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record
-    )
-    return layouts[1].pack(states, jnp), trace
+        def step(model, state):
+            e_step = chunked(model.e_step, chunk)
+            e_step = sharded(e_step, ROWS) if shares(mesh, ROWS) > 1 else e_step
+            ways = [narrowed(e_step, size) for size in sizes]
+            return method.step(model, state, data, tol, lambda params, data: lax.switch(level, ways, params, data))
+
+        batched = jax.vmap(step)
+        states, trace = em.advance(
+            lambda states: batched(models, states), states, max_steps=max_steps, num_ticks=num_ticks, record=record
+        )
+        return Packed.of(states, jnp), trace
+
+    return shared(advance, mesh)(models, states, data, tol, max_steps, num_ticks, level)
 
 
-advance = quick_jit("layouts", "method", "sizes", "chunk", "record")(_advance)
-# For blocks that fit into the cache:
-advance_small = quick_jit("layouts", "method", "sizes", "chunk", "record", hasty=True)(_advance)
+def _as_given(models, states, *rest):
+    """What `_advance` gives has the structure of what it takes."""
+    return states, 0
+
+
+_STATIC = ("method", "sizes", "chunk", "record", "mesh")
+advance = quick_jit(*_STATIC, like=_as_given)(_advance)
+advance_small = quick_jit(*_STATIC, hasty=True, like=_as_given)(_advance)  # for blocks that fit into the cache
 
 
 @quick_jit("method", hasty=True)
 def begin(models, params, resp, data, *, method):
-    """States (of one lane each, stacked) that begin with an M-step on responsibilities (l, k, n)."""
+    """States that begin with an M-step on responsibilities (l, k, n)."""
 
     def lane(model, params, resp):
         stats = model.expected_stats(params, data, resp)
@@ -49,7 +62,7 @@ def begin(models, params, resp, data, *, method):
             stats = model.expected_stats(params, data, resp)
         return method.from_stats(model, params, stats)
 
-    return jax.vmap(lane)(models, params, resp)
+    return Packed.of(jax.vmap(lane)(models, params, resp), jnp)
 
 
 def _with_means(components, better):
@@ -59,7 +72,7 @@ def _with_means(components, better):
 @quick_jit("method", hasty=True)
 def begin_at(models, params, data, *, method):
     """States whose first step is an E-step at params."""
-    return jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params)
+    return Packed.of(jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params), jnp)
 
 
 @quick_jit("method", "chunk")
@@ -70,7 +83,7 @@ def begin_after(models, params, data, *, method, chunk):
         stats, _ = chunked(model.e_step, chunk)(params, data)
         return method.from_stats(model, params, stats)
 
-    return jax.vmap(lane)(models, params)
+    return Packed.of(jax.vmap(lane)(models, params), jnp)
 
 
 @pytree

@@ -22,8 +22,8 @@ PACKAGE = pathlib.Path(jaxem.__file__).parent
 # What a layer may import at module level: itself and the layers before it. The rooms of an outer layer (5 and up) are closed to
 # each other: only what stands on one line here belongs together.
 LAYERS = {
-    0: ["_lazy _pytree _packing _typing _status _linalg _precision _parts _storage _version _compiler _page _picture"],
-    1: ["protocol patterns em reduce accelerate quasi_newton families"],
+    0: ["_lazy _pytree _packing _typing _status _linalg _precision _parts _storage _version _compiler _traced _page _picture"],
+    1: ["protocol patterns devices em reduce accelerate quasi_newton families"],
     2: ["models"],
     3: [
         "ward noise filling prior options init moves programs padding lanes cell search units terms given publish tabular criteria"

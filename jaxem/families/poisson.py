@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
+from jax.lax import lgamma
 
 from .._linalg import contract
 from .._pytree import pytree
@@ -153,7 +153,7 @@ class Poisson:
         centre = jnp.broadcast_to(self.centre, x.shape[:1])
         ratio = jnp.log(rate / centre)
         excess = jnp.where(jnp.abs(ratio) < 0.1, ratio - jnp.expm1(ratio), jnp.log(rate / centre) + 1 - rate / centre)
-        common = jnp.sum(x * jnp.log(centre)[:, None] - centre[:, None] - gammaln(x + 1), axis=0)
+        common = jnp.sum(x * jnp.log(centre)[:, None] - centre[:, None] - lgamma(x + 1), axis=0)
         return contract("kd,dn->kn", ratio, x - centre[:, None]) + jnp.sum(centre * excess, 1)[:, None] + common
 
     def observed(self, params: PoissonParams, missing: Int[Array, " q"]) -> Observed:

@@ -1,0 +1,76 @@
+"""Several devices give what one gives. They are asked for before JAX starts, so this runs in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+SCRIPT = """
+import json
+import jax
+import numpy as np
+import jaxem
+from jaxem import lanes
+
+jax.config.update("jax_compilation_cache_dir", {cache!r})
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+seen, mesh_for = [], lanes.mesh_for
+
+def noted(*args, **how):
+    mesh = mesh_for(*args, **how)
+    seen.append(None if mesh is None else [mesh.axis_names[0], mesh.size])
+    return mesh
+
+lanes.mesh_for = noted
+table = jaxem.datasets.gaussian_mixture(15_000, 3, 2, separation=4.0, seed=1).x
+weights = np.random.default_rng(0).uniform(0.5, 2, len(table))
+holes = table.copy()
+holes[::7, 0] = np.nan
+work = {{
+    "lanes": lambda: jaxem.select(jaxem.datasets.load("faithful"), ["EEE", "VVI"], [2, 3, 4], num_restarts=24, moves=False),
+    "rows": lambda: jaxem.select(table, "VVV", [3, 5], weights=weights, num_restarts=4, moves=False),
+    "missing": lambda: jaxem.select(holes, "VVI", [3, 4], num_restarts=4, moves=False),
+}}
+out = {{}}
+for name, run in work.items():
+    for how in ("all", "one"):
+        seen.clear()
+        with jax.default_device(jax.devices()[0] if how == "one" else None):
+            fits = run().fits
+        out[name, how] = {{"meshes": seen.copy(), "values": [fit.log_likelihood for fit in fits.values()]}}
+print(json.dumps([[*key, value] for key, value in out.items()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def outcomes(pytestconfig):
+    cache = str(pytestconfig.cache.mkdir("jax"))
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(cache=cache)],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return {(name, how): value for name, how, value in json.loads(done.stdout.splitlines()[-1])}
+
+
+@pytest.mark.parametrize("name", ["lanes", "rows", "missing"])
+def test_devices_agree(outcomes, name):
+    shared, alone = outcomes[name, "all"], outcomes[name, "one"]
+    assert shared["values"] == pytest.approx(alone["values"], rel=1e-9)
+    assert not any(alone["meshes"])
+
+
+@pytest.mark.parametrize(("name", "expected"), [("lanes", ["lanes", 2]), ("rows", ["rows", 3]), ("missing", None)])
+def test_what_is_shared(outcomes, name, expected):
+    assert expected in outcomes[name, "all"]["meshes"]
+    assert name != "missing" or not any(outcomes[name, "all"]["meshes"])
