@@ -79,8 +79,8 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
     """What `select` and `fit` share: read, search, write, report."""
     name, frame, weight, label = tables.read(plainly=not (output.out or output.report))
     with io.folder(output.out), io.folder(output.report.parent if output.report else None):
-        _process.keep_compiled(cache)
         _process.use_all_cores()
+        _process.keep_compiled(cache)
         from . import selection
 
         try:

@@ -49,15 +49,10 @@ def keep_compiled(wanted: bool) -> None:
 
 
 def use_all_cores() -> None:
-    """Have JAX take every core for a device of its own, which share the work, unless the user has said how many there are."""
-    import jax
-
-    config: Any = jax.config
-    said = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not said and config.jax_num_cpu_devices < 1:
-        config.update(
-            "jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
+    """Have JAX, where it is still to come, take every core for a device of its own, unless the user has said how many there are."""
+    if "jax" not in sys.modules and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores or 1))
 
 
 def compiling() -> list[float]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-from jaxlib import version as jaxlib
 
 from ._storage import atomic
 
@@ -51,7 +51,8 @@ def _program(function: Any, tree: Any, types: Any, how: Any, options: Any) -> Ca
     def flat(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(function(*jax.tree.unflatten(tree, leaves), **dict(how)))
 
-    what = [function.__qualname__, tree, types, how, jax.__version__, jaxlib.__version__, jax.default_backend(), _sources()]
+    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]
+    what = [function.__qualname__, tree, types, how, versions, jax.default_backend(), _sources()]
     path = _kept["folder"] / f"{hashlib.sha256(repr(what).encode()).hexdigest()}.jaxexport"
     content = _read(path)
     if content:

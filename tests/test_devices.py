@@ -48,11 +48,9 @@ print(json.dumps([[*key, value] for key, value in out.items()]))
 """
 
 
-@pytest.fixture(scope="module")
-def outcomes(pytestconfig):
-    cache = str(pytestconfig.cache.mkdir("jax"))
+def test_devices_agree(pytestconfig):
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(cache=cache)],
+        [sys.executable, "-c", SCRIPT.format(cache=str(pytestconfig.cache.mkdir("jax")))],
         env=os.environ | {"JAX_NUM_CPU_DEVICES": "3"},
         capture_output=True,
         text=True,
@@ -60,17 +58,10 @@ def outcomes(pytestconfig):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return {(name, how): value for name, how, value in json.loads(done.stdout.splitlines()[-1])}
-
-
-@pytest.mark.parametrize("name", ["lanes", "rows", "missing"])
-def test_devices_agree(outcomes, name):
-    shared, alone = outcomes[name, "all"], outcomes[name, "one"]
-    assert shared["values"] == pytest.approx(alone["values"], rel=1e-9)
-    assert not any(alone["meshes"])
-
-
-@pytest.mark.parametrize(("name", "expected"), [("lanes", ["lanes", 2]), ("rows", ["rows", 3]), ("missing", None)])
-def test_what_is_shared(outcomes, name, expected):
-    assert expected in outcomes[name, "all"]["meshes"]
-    assert name != "missing" or not any(outcomes[name, "all"]["meshes"])
+    outcomes = {(name, how): value for name, how, value in json.loads(done.stdout.splitlines()[-1])}
+    for name, mesh in {"lanes": ["lanes", 2], "rows": ["rows", 3], "missing": None}.items():
+        shared, alone = outcomes[name, "all"], outcomes[name, "one"]
+        assert shared["values"] == pytest.approx(alone["values"], rel=1e-9)
+        assert any(shared["meshes"]) == (mesh is not None)
+        assert mesh in shared["meshes"]
+        assert not any(alone["meshes"])

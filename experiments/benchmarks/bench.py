@@ -17,7 +17,14 @@ import numpy as np
 
 
 HERE = pathlib.Path(__file__).parent
-CLEARED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR")
+CLEARED = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "XLA_FLAGS",
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_NUM_CPU_DEVICES",
+)
 LEAST = 0.5  # nats a cell may be below the peer's and still count as equal
 
 
@@ -96,12 +103,22 @@ class Bench:
         return {"status": "done", **json.loads(done.stdout[done.stdout.index("{") :]), "wall": wall}
 
     def task(
-        self, name: str, limit: float = 3600, python: str = sys.executable, threads: int = 0, **given: Any
+        self, name: str, limit: float = 3600, python: str = sys.executable, threads: int = 0, devices: int = 1, **given: Any
     ) -> dict[str, Any]:
-        """A task of measure.py, with a number of BLAS and OpenMP threads or, at 0, as the packages please."""
-        found = self.call(task_command(name, python, **given), limit, **thread_variables(threads))
+        """A task of measure.py, with so many of JAX's CPU devices, and of BLAS's and OpenMP's threads or, at 0, as the packages please."""
+        environment = {"JAX_NUM_CPU_DEVICES": str(devices), **thread_variables(threads)}
+        found = self.call(task_command(name, python, **given), limit, **environment)
         print(f"  {name}: {found['status']}, {found.get('wall', limit):.0f} s", file=sys.stderr, flush=True)
         return found
+
+    def ours(self, name: str, **given: Any) -> list[dict[str, Any]]:
+        """A task of jaxem's with one CPU device and with one a core, as JAX_NUM_CPU_DEVICES asks for; the faster first."""
+        found = []
+        for devices in thread_choices():
+            done = self.task(name, devices=devices, **given)
+            found.append({"who": f"jaxem, devices {devices}", "devices": devices, **done})
+        found.sort(key=lambda record: record.get("median", float("inf")))
+        return [{**found[0], "who": "jaxem"}, *found[1:]]
 
     def processes(self, command: list[str], **environment: str) -> dict[str, Any]:
         """Whole processes: their wall-clock seconds."""

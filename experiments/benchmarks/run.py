@@ -13,8 +13,9 @@
 Every measurement is a process of its own, one at a time. In it the work is done once (`first`), then again (`seconds`, `median`): the
 difference is compilation. `process` is a whole process, from the shell's point of view: reading a CSV file, imports, compilation, work.
 scikit-learn and mclust keep their defaults (scikit-learn: tol 1e-3 of the mean log-likelihood, at most 100 steps); scikit-learn is run
-with one thread and with all cores, by OMP_NUM_THREADS and OPENBLAS_NUM_THREADS, and the better one counts. jaxem keeps its own, much
-stricter tol. In rows 1 to 4 jaxem runs without moves (equal work) and with them (the default); log-likelihoods are compared cell by cell.
+with one thread and with all cores, by OMP_NUM_THREADS and OPENBLAS_NUM_THREADS, and the better one counts; jaxem with one CPU device and
+with one a core, by JAX_NUM_CPU_DEVICES, likewise (the command takes one a core by itself). jaxem keeps its own, much stricter tol. In
+rows 1 to 4 it runs without moves (equal work) and with them (the default); log-likelihoods are compared cell by cell.
 gmmx and pomegranate are looked for in PYTHON. What is missing, fails or takes too long stays in the results, with the reason.
 
 Simulated data: `jaxem.datasets.gaussian_mixture` with separation 3 and fixed seeds. Rows not asked for stay in the file as they were, each
@@ -63,12 +64,11 @@ EM4GMM_QUOTED = 0.63  # seconds for row 6 with two threads on another such machi
 
 
 def _ours(bench: Bench, data: str, families: Any, most: int, restarts: int) -> list[dict[str, Any]]:
-    """Without moves and with them, warm."""
+    """Warm: without moves, with them on as many devices, and without them on the other number of devices."""
     work = {"data": data, "families": families, "components": list(range(1, most + 1)), "restarts": restarts, **bench.often}
-    return [
-        {"who": who, **bench.task("jaxem_select", **work, moves=moves)}
-        for who, moves in (("jaxem", False), ("jaxem, moves", True))
-    ]
+    fastest, *others = bench.ours("jaxem_select", **work, moves=False)
+    moves = bench.task("jaxem_select", devices=fastest["devices"], **work, moves=True)
+    return [fastest, {"who": "jaxem, moves", "devices": fastest["devices"], **moves}, *others]
 
 
 def select_against_sklearn(bench: Bench, x: np.ndarray) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _fits(bench: Bench, shape: tuple[int, int, int, int], code: str, kind: str) 
     path = str(bench.folder / "start.npz")
     np.savez(path, **_start(sample, kind == "diag"))
     work = {"data": path, "kind": kind, "steps": steps, **bench.often}
-    records = [{"who": "jaxem", **bench.task("jaxem_fit", data=path, family=code, steps=steps, **bench.often)}]
+    records = bench.ours("jaxem_fit", data=path, family=code, steps=steps, **bench.often)
     for threads in thread_choices():
         records.append({"who": f"scikit-learn, threads {threads}", **bench.task("sklearn_fit", threads=threads, **work)})
     return sample.x, work, records
