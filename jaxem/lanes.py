@@ -39,6 +39,7 @@ BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
 FEW = 4  # lanes side by side where they are few and long: next to no cheaper by the lane than 16, and stragglers cost a quarter
 LARGE = 50_000  # rows × components from which it pays to compile more: for few lanes, for few components, and one to finish
+MUCH = 1_500_000  # lanes × rows × components from which it pays to compile for few components anyway
 PATIENCE = 60  # steps of SQUAREM after which, on large data, a run is taken to be on a ridge, and L-BFGS finishes it
 SMALL = 150_000  # lanes × rows × components up to which the hasty compiler's program is no slower
 
@@ -109,7 +110,8 @@ class Engine:
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
         half = -(-width // 2)
-        self.sizes = (half, width) if self.large and self.least <= half < width else (width,)
+        halve = self.large or lanes * num_rows * width > MUCH
+        self.sizes = (half, width) if halve and self.least <= half < width else (width,)
         self.narrow = min(FEW, self.block) if self.large else self.block
         self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
         columns = len(self.rows.x)
