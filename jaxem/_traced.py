@@ -39,9 +39,8 @@ def keeps() -> bool:
 def program(function: Callable[..., Any], args: tuple[Any, ...], how: dict[str, Any], options: Any) -> Callable[..., Any]:
     """A function from the leaves of args to those of `function(*args, **how)`, compiled; `how` is hashable."""
     leaves, tree = jax.tree.flatten(args)
-    return _program(
-        function, tree, tuple(jax.typeof(leaf) for leaf in leaves), tuple(sorted(how.items())), tuple((options or {}).items())
-    )
+    types = tuple((leaf.shape, str(leaf.dtype), getattr(leaf, "sharding", None)) for leaf in leaves)
+    return _program(function, tree, types, tuple(sorted(how.items())), tuple((options or {}).items()))
 
 
 @functools.cache
@@ -58,7 +57,8 @@ def _program(function: Any, tree: Any, types: Any, how: Any, options: Any) -> Ca
     if content:
         traced = export.deserialize(content)
     else:
-        traced = export.export(jax.jit(flat))(*types)
+        some = [jax.ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape, dtype, sharding in types]
+        traced = export.export(jax.jit(flat))(*some)
         _write(path, traced.serialize())
     mesh = dict(how).get("mesh")
     places: dict[str, Any] = {} if mesh is None else {"in_shardings": traced.in_shardings_jax(mesh)}

@@ -12,10 +12,11 @@ import pytest
 
 SCRIPT = """
 import json
+import pathlib
 import jax
 import numpy as np
 import jaxem
-from jaxem import lanes
+from jaxem import _traced, lanes
 
 jax.config.update("jax_compilation_cache_dir", {cache!r})
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -44,13 +45,18 @@ for name, run in work.items():
         with jax.default_device(jax.devices()[0] if how == "one" else None):
             fits = run().fits
         out[name, how] = {{"meshes": seen.copy(), "values": [fit.log_likelihood for fit in fits.values()]}}
+_traced.keep_in(pathlib.Path({folder!r}))
+for how in ("traced", "kept"):
+    fits = work["rows"]().fits
+    out["rows", how] = {{"meshes": [], "values": [fit.log_likelihood for fit in fits.values()]}}
+    _traced._program.cache_clear()
 print(json.dumps([[*key, value] for key, value in out.items()]))
 """
 
 
-def test_devices_agree(pytestconfig):
+def test_devices_agree(pytestconfig, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(cache=str(pytestconfig.cache.mkdir("jax")))],
+        [sys.executable, "-c", SCRIPT.format(cache=str(pytestconfig.cache.mkdir("jax")), folder=str(tmp_path))],
         env=os.environ | {"JAX_NUM_CPU_DEVICES": "3"},
         capture_output=True,
         text=True,
@@ -65,3 +71,6 @@ def test_devices_agree(pytestconfig):
         assert any(shared["meshes"]) == (mesh is not None)
         assert mesh in shared["meshes"]
         assert not any(alone["meshes"])
+    for how in ("traced", "kept"):
+        assert outcomes["rows", how]["values"] == pytest.approx(outcomes["rows", "all"]["values"], rel=1e-9)
+    assert list(tmp_path.glob("*.jaxexport"))
