@@ -250,7 +250,8 @@ class Engine:
             for whole, part in zip(packed.matrices, block.matrices, strict=True):
                 whole[here] = part[: len(here)]
             steps = num_steps[here] - before
-            longest = np.pad(steps, (0, len(lanes) - len(here))).reshape(split, -1).max(axis=1)
+            filled = np.array(_fill(steps.tolist(), len(lanes)))
+            longest = filled.reshape(split, -1).max(axis=1)
             done = len(lanes) // split * int(longest.sum()) * self.sizes[level] * self.rows.x.shape[1]
             self.work.count(int(steps @ present[here]) * self.num_rows, done)
             if histories is not None:
