@@ -47,10 +47,9 @@ def resolve(families: Any, num_features: int) -> list[Any]:
 def _alike(families: list[Any], num_features: int) -> list[Any]:
     """Gaussian families in one program, whatever their structures."""
     some = [family for family in families if isinstance(family, Gaussian)]
-    with_axes = any(family.with_axes for family in some)
+    has = {name: any(getattr(family, name) for family in some) for name in ("with_axes", "with_volumes")}
     aligned = num_features >= ALIGNED_FROM and all(family.structure.aligned for family in some)
-    shared = {"with_axes": with_axes, "aligned": aligned}
-    return [replace(family, **shared) if isinstance(family, Gaussian) else family for family in families]
+    return [replace(family, **has, aligned=aligned) if isinstance(family, Gaussian) else family for family in families]
 
 
 def _one(item: Any, num_features: int) -> list[Any]:

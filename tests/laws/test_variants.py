@@ -41,7 +41,9 @@ def build(code, variant):
     """The case, the model under the variant's terms, and the data."""
     case = CASES[code]
     weight = np.ones(len(case.x)) if variant == "plain" else case.weight
-    family = replace(case.unbound, with_axes=variant != "floor").bind(case.data.x, weight, case.scale, np.float64)
+    family = replace(case.unbound, with_axes=variant != "floor", with_volumes=True).bind(
+        case.data.x, weight, case.scale, np.float64
+    )
     noise, data = NOISES.get(variant), rows(variant, case, np.arange(len(weight)), weight)
     if variant not in PRIORS:
         return case, Mixture(family, noise), data

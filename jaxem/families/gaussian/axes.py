@@ -54,10 +54,13 @@ def align(
     References:
         Flury & Gautschi 1986, SIAM J. Sci. Stat. Comput. 7 (common axes by plane rotations); Celeux & Govaert 1995, sec. 3.
     """
-    along = _along(axes, scatter)
-    axes, along = _own_axes(axes, along, wanted & ~common)
-    axes, along = _search(axes, along, share, wanted & common, equal_volume)
-    return _descend(axes, along, share, wanted & common, equal_volume)
+
+    def turn(axes, along):
+        axes, along = _own_axes(axes, along, wanted & ~common)
+        axes, along = _search(axes, along, share, wanted & common, equal_volume)
+        return *_descend(axes, along, share, wanted & common, equal_volume), jnp.zeros((), along.dtype)
+
+    return _loop(wanted, 1, turn, axes, _along(axes, scatter))
 
 
 def _along(axes: Any, scatter: Any) -> Any:
@@ -89,7 +92,7 @@ def _cost(along: Float[Array, "k d d"], share: Float[Array, " k"], equal_volume:
 def _own_axes(axes: Any, along: Any, wanted: Any) -> tuple[Any, Any]:
     """Eigenvectors in rows, by falling eigenvalues, as near to the given axes as that allows; the covariances along them."""
     if along.shape[-1] <= JACOBI_TO:
-        return _loop(wanted, MOST_SWEEPS, functools.partial(_sweep, _jacobi), axes, along)
+        return _loop(wanted, MOST_SWEEPS if along.shape[-1] > 2 else 1, functools.partial(_sweep, _jacobi), axes, along)
 
     def eigenvectors(axes, along):
         turn = jnp.swapaxes(jnp.linalg.eigh(along)[1], -1, -2)[:, ::-1]

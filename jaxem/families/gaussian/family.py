@@ -60,6 +60,7 @@ class Gaussian:
         residuals: Whether to use the residual form.
         univariate: Whether the data have one column: the structures are then called E and V.
         with_axes: Whether the program has what EVE, VVE, EEV and VEV alone need; with it, lanes of all structures mix.
+        with_volumes: Whether it has the loop that VEI, VEE and VEV alone need.
         aligned: Whether the program is for diagonal covariances only, and does without the products of two columns.
 
     References:
@@ -75,6 +76,7 @@ class Gaussian:
     residuals: bool = static(default=False)
     univariate: bool = static(default=False)
     with_axes: bool = static(default=False)
+    with_volumes: bool = static(default=False)
     aligned: bool = static(default=False)
 
     standardise = True
@@ -237,7 +239,7 @@ class Gaussian:
         own = jnp.where(alive[:, None, None], own * self.scale * jnp.reshape(self.scale, (-1, 1)), jnp.eye(own.shape[-1]))
         axes = self._split(params.whitener)[1] if self.with_axes else None
         ridge = self.ridge * self.scale * jnp.reshape(self.scale, (-1, 1))
-        log_scale, frame = self.structure.fit(own, count, axes, ridge, self._least())
+        log_scale, frame = self.structure.fit(own, count, axes, ridge, self._least(), self.with_volumes)
         whitener = jnp.exp(log_scale)[:, :, None] * frame * self.scale
         return GaussianParams(
             jnp.where(alive[:, None], mean, params.mean),
@@ -295,4 +297,4 @@ def gaussian(code: str, *, univariate: bool = False) -> Gaussian:
     if code not in (UNIVARIATE if univariate else STRUCTURES):
         raise KeyError(code)
     letters = structure(UNIVARIATE[code] if univariate else code)
-    return Gaussian(letters, univariate=univariate, with_axes=bool(letters.oriented))
+    return Gaussian(letters, univariate=univariate, with_axes=bool(letters.oriented), with_volumes=bool(letters.one_shape))

@@ -66,6 +66,11 @@ class Structure:
         return (self.orientation != self.shape) & (self.orientation != I)
 
     @property
+    def one_shape(self) -> Any:
+        """Whether components share a shape and not the volume: VEI, VEE, VEV."""
+        return (self.shape == E) & (self.volume == V)
+
+    @property
     def single(self) -> Any:
         """Whether all components share one covariance: EII, EEI, EEE."""
         return (self.volume == E) & (self.shape != V) & (self.orientation != V)
@@ -110,6 +115,7 @@ class Structure:
         axes: Float[Array, "k d d"] | None = None,
         ridge: Any = 0.0,
         least: Float[Array, "d d"] | None = None,
+        with_volumes: bool = True,
     ) -> tuple[Float[Array, "k d"], Float[Array, "k d d"]]:
         """The covariances nearest in likelihood to the components' own: minimise Σ count (log|Σ| + trace(scatter Σ⁻¹)).
 
@@ -121,6 +127,7 @@ class Structure:
             axes: Orthogonal matrices, axes in rows: where to look for axes first. None if no structure at hand is oriented.
             ridge: What to add to the covariances of components that stand for themselves.
             least: What no covariance may be below in any direction; None where there is no such floor.
+            with_volumes: Whether some structure at hand has one shape and volumes of its own.
         Returns:
             log δ and F with Σ⁻¹ = Fᵀ diag(δ²) F and |det F| = 1: F is orthogonal where the structure is oriented, else unit lower
             triangular.
@@ -139,7 +146,8 @@ class Structure:
         along = jnp.where(self.spherical, size[:, None, None] * eye, along)
         pooled = jnp.einsum("k,kij->ij", share, along)
         along = jnp.where((self.shape == E) & (self.volume == E), pooled, along)
-        along = _one_shape(along, share, wanted=(self.shape == E) & (self.volume == V))
+        if with_volumes:
+            along = _one_shape(along, share, wanted=self.one_shape)
         if least is not None:
             along = _raised(along, least)
         whitener = inverse_factor(along + ridge)
@@ -157,7 +165,7 @@ def _one_shape(scatter: Float[Array, "k d d"], share: Float[Array, " k"], *, wan
     In log λ the problem is convex, so where it ends does not depend on where it begins (Celeux & Govaert 1995, sec. 3.2).
     """
     d = scatter.shape[-1]
-    close = jnp.finfo(scatter.dtype).eps ** 0.75
+    close = jnp.finfo(scatter.dtype).eps ** 0.6  # what is missing is second order in it
 
     def shape(log_volume):
         return jnp.einsum("k,kij->ij", share * jnp.exp(-log_volume), scatter)
