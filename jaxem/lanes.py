@@ -37,6 +37,7 @@ CHUNK = 4096  # the most rows in a chunk: where components are few, the monomial
 CHUNK_SHARED = 1024  # ... and where the cores share the rows: so short that XLA leaves an operation to one of them
 BLOCK = {"cpu": 16}  # lanes side by side; a block of 16 stays in the cache
 BLOCK_ELSEWHERE = 256
+BLOCK_LONG = 8  # ... where a step takes long and each device has a core: no slower by the lane, and fewer of them idle
 FEW = 4  # lanes side by side where they are few and long: next to no cheaper by the lane than 16, and stragglers cost a quarter
 LARGE = 50_000  # rows × components from which it pays to compile more: for few lanes, for few components, and one to finish
 MUCH = 1_500_000  # lanes × rows × components from which it pays to compile for few components anyway
@@ -112,10 +113,13 @@ class Engine:
         half = -(-width // 2)
         halve = self.large or lanes * num_rows * width > MUCH
         self.sizes = (half, width) if halve and self.least <= half < width else (width,)
-        self.narrow = min(FEW, self.block) if self.large else self.block
-        self.ticks = np.asarray(TICKS_LONG if self.block * num_rows * width > LONG else TICKS, np.int32)
+        self.long = self.block * num_rows * width > LONG
+        self.ticks = np.asarray(TICKS_LONG if self.long else TICKS, np.int32)
         columns = len(self.rows.x)
         self.mesh = mesh_for(-(-lanes // self.block), data, of_rows=self.large)
+        if self.long and shares(self.mesh, LANES) > 1:
+            self.block = min(self.block, BLOCK_LONG)
+        self.narrow = min(FEW, self.block) if self.large else self.block
         self.placed = placed(data, self.mesh)
         numbers = self.block * width + columns * (columns + 3) // 2  # of a row: densities, and products of columns
         most = CHUNK_SHARED if shares(self.mesh, ROWS) > 1 else CHUNK

@@ -112,7 +112,7 @@ class Search:
 
     def from_scouts(self, cells: list[Cell]) -> None:
         """Take what a search on a subsample has found to all rows: its leaders a few steps, the best two to convergence."""
-        slowest = sorted(cells, key=_slowness)
+        slowest = sorted(cells, key=self._turn)
         runs = [
             Run(cell, "all rows", run.kind, place, run.round, params=run.params)
             for cell in slowest
@@ -167,7 +167,7 @@ class Search:
         if not runs:
             return
         tell = self._teller(phase, len(runs))
-        order = sorted(range(len(runs)), key=lambda j: _slowness(runs[j].cell))
+        order = sorted(range(len(runs)), key=lambda j: self._turn(runs[j].cell))
         runs, makes = [runs[j] for j in order], [makes[j] for j in order]
         cells = list({id(run.cell): run.cell for run in runs}.values())
         of_cell = {id(cell): [run for run in runs if run.cell is cell] for cell in cells}
@@ -181,6 +181,16 @@ class Search:
             for cell in cells:
                 cell.take_in(of_cell[id(cell)])
 
+    def _turn(self, cell: Cell) -> tuple[int, int]:
+        """When a cell has its turn: those first that are slow, for what is left at the end is soon done.
+
+        Where a step takes long, the most parameters first, for they take the most steps; elsewhere family by family, the most
+        components first: lanes of a family share a block, and its M-step has no loops but theirs.
+        """
+        if self.engine.long:
+            return -cell.num_params(len(self.rows)), cell.number
+        return cell.number, -cell.num_components
+
     def _teller(self, phase: str, total: int) -> Callable[[int], None] | None:
         """A function that adds up the runs that have ended, and passes the sum on."""
         if self.report is None:
@@ -193,11 +203,6 @@ class Search:
             report(phase, done, total)
 
         return tell
-
-
-def _slowness(cell: Cell) -> tuple[int, int]:
-    """Family by family, the most components first: lanes of a family share a block, and what is left at the end is soon done."""
-    return cell.number, -cell.num_components
 
 
 def _rivals(runs: list[Run]) -> list[Run]:
