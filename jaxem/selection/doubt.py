@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import resampling
+from .._parts import parts
 
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ def _lead(
     gap = getattr(rival, criterion) - getattr(best, criterion)
     share = None
     if criterion in PENALISED:
-        share = share_ahead(2 * (_of_rows(best, rows, label) - _of_rows(rival, rows, label)), gap, weight, seed)
+        difference = np.empty(len(rows))
+        for some in parts(len(rows)):
+            known = None if label is None else label[some]
+            difference[some] = 2 * (_of_rows(best, rows[some], known) - _of_rows(rival, rows[some], known))
+        share = share_ahead(difference, gap, weight, seed)
     return _key(rival) | {"gap": gap, "share_ahead": share}
 
 
@@ -89,7 +94,11 @@ def share_ahead(difference: np.ndarray, gap: float, weight: np.ndarray, seed: tu
     rng = resampling.stream(seed, 0)
     part = difference * weight
     if len(part) > MOST_GROUPS:
-        part = np.bincount(rng.permutation(len(part)) % MOST_GROUPS, weights=part)
+        groups = np.zeros(MOST_GROUPS)
+        for some in parts(len(part)):
+            order = some.start + rng.permutation(len(part[some]))
+            groups += np.bincount(order % MOST_GROUPS, weights=part[some], minlength=MOST_GROUPS)
+        part = groups
     counts = rng.multinomial(len(part), np.full(len(part), 1 / len(part)), size=NUM_RESAMPLES)
     return float(np.mean(gap + (counts - 1) @ part > 0))
 
