@@ -23,11 +23,15 @@ LEAST_BLOCKS = 4  # of lanes for one device: with fewer the program takes longer
 LEAST_ROWS = 1024  # of one device: what the devices say to each other costs as much as some hundred rows
 
 
-def mesh_for(num_blocks: int, data: Any, *, of_rows: bool) -> Mesh | None:
+def mesh_for(num_blocks: int, data: Any, *, of_rows: bool, shareable: bool) -> Mesh | None:
     """The devices that share so many blocks of lanes, or the rows of data that are large; None where one does it all.
 
     They are all of the default backend, or the one that the user has named as default. Rows with missing cells are not shared out.
+    CPU devices share only what is `shareable`: what calls nothing of LAPACK. There a batch of matrices is given in parts to XLA's only
+    pool of threads and waited for in one of its threads; where every device waits so, none is left to do the parts (jaxlib 0.10.2).
     """
+    if not shareable and jax.default_backend() == "cpu":
+        return None
     chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     devices = jax.local_devices() if chosen is None else [chosen]
     most = min(len(devices), num_blocks // LEAST_BLOCKS)

@@ -85,6 +85,7 @@ class Engine:
         method: The accelerated EM to run.
         block: Lanes side by side on a device; by default what suits it.
         lanes: How many there will be, or nearly: what there are devices for.
+        shareable: Whether the models are, all of them.
         work: Where to count what is done.
     """
 
@@ -99,9 +100,11 @@ class Engine:
         method: Any = None,
         block: int | None = None,
         lanes: int = 1,
+        shareable: bool = False,
         work: Work | None = None,
     ):
         self.data, self.num_rows, self.width, self.least = data, num_rows, width, least or width
+        self.shareable = shareable
         self.rows = guessed(data)
         self.work = Work() if work is None else work
         self.method = Squarem() if method is None else method
@@ -116,7 +119,7 @@ class Engine:
         self.long = self.block * num_rows * width > LONG
         self.ticks = np.asarray(TICKS_LONG if self.long else TICKS, np.int32)
         columns = len(self.rows.x)
-        self.mesh = mesh_for(-(-lanes // self.block), data, of_rows=self.large)
+        self.mesh = mesh_for(-(-lanes // self.block), data, of_rows=self.large, shareable=shareable)
         if self.long and shares(self.mesh, LANES) > 1:
             self.block = min(self.block, BLOCK_LONG)
         self.narrow = min(FEW, self.block) if self.large else self.block
@@ -132,7 +135,7 @@ class Engine:
         if self.rows.label is None:
             return self
         data = self.data.without_labels() if isinstance(self.data, Patterned) else replace(self.data, label=None)
-        how = {"least": self.least, "method": self.method, "block": self.block}
+        how = {"least": self.least, "method": self.method, "block": self.block, "shareable": self.shareable}
         return Engine(data, self.num_rows, self.width, tol=float(self.tol), **how)
 
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:

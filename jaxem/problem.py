@@ -104,6 +104,7 @@ class Problem:
         """The programs for some rows."""
         components = [cell.num_components for cell in self.able or self.cells]
         how |= {"least": min(components), "lanes": len(components) * self.options.num_restarts}
+        how |= {"shareable": all(cell.model.shareable for cell in self.cells)}
         return Engine(data, num_rows, max(components), tol=self.options.tol, work=self.work, **how)
 
     def search(self) -> None:
@@ -176,7 +177,9 @@ class Problem:
     def run_from(self, start: Any) -> None:
         """One run of the only cell, from responsibilities (n, k) or from params."""
         cell, wide = self.cells[0], self.engine
-        engine = Engine(wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1, work=self.work)
+        engine = Engine(
+            wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1, shareable=wide.shareable, work=self.work
+        )
         self.engine = engine
         if hasattr(start, "weights"):
             point = given.params(start, cell, self.units, rest=self.options.noise)

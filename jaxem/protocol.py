@@ -87,6 +87,9 @@ class Family(Protocol[Params, Stats]):
     A family is a JAX pytree (a frozen record of hyperparameters, or a class registered with `jax.tree_util.register_static`). The
     methods above the line are called on the host, with NumPy arrays; those below it inside compiled code.
 
+    One that sets `shareable = True` says that `log_prob`, `expected_stats`, `m_step`, `to_free` and `from_free` call nothing of LAPACK
+    (`jnp.linalg`): only then several CPU devices share the work (`devices.mesh_for`).
+
     Attributes:
         name: The name users type.
         standardise: Whether `fit` may centre and scale each column before EM and map the params back.

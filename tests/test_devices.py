@@ -7,7 +7,17 @@ import os
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+
+import jaxem
+from jaxem._precision import precision
+from jaxem.accelerate import Squarem
+from jaxem.families import resolve
+from jaxem.models.mixture import Mixture, MixtureParams
+from jaxem.protocol import Data
+from jaxem.quasi_newton import QuasiNewton
 
 
 SCRIPT = """
@@ -45,7 +55,7 @@ for name, run in work.items():
             fits = run().fits
         out[name, how] = {{"meshes": seen.copy(), "values": [fit.log_likelihood for fit in fits.values()]}}
 missing = pad_data(holes, weights, np.float64, filled=np.nan_to_num(holes))
-out["missing", "all"] = {{"meshes": [mesh_for(9, missing, of_rows=True) is not None], "values": []}}
+out["missing", "all"] = {{"meshes": [mesh_for(9, missing, of_rows=True, shareable=True) is not None], "values": []}}
 _traced.keep_in(pathlib.Path({folder!r}))
 for how in ("traced", "kept"):
     fits = work["rows"]().fits
@@ -75,3 +85,36 @@ def test_devices_agree(pytestconfig, tmp_path):
     for how in ("traced", "kept"):
         assert outcomes["rows", how]["values"] == pytest.approx(outcomes["rows", "all"]["values"], rel=1e-9)
     assert list(tmp_path.glob("*.jaxexport"))
+
+
+@pytest.mark.parametrize("method", [Squarem(), QuasiNewton()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize(
+    ("name", "columns", "prior", "shareable"),
+    [
+        ("gaussian", 2, None, True),
+        ("EVE", 4, None, True),
+        ("EVE", 5, None, False),
+        ("VEV", 5, None, False),
+        ("VEE", 5, jaxem.Prior(), True),
+        ("VVV", 5, jaxem.Prior(floor=0.1), False),
+        ("VVV", 48, None, True),
+        ("VVV", 49, None, False),
+        ("poisson", 2, None, True),
+    ],
+)
+def test_what_devices_share_calls_nothing_of_lapack(name, columns, prior, shareable, method, rng):
+    """On a CPU a batch of LAPACK's is waited for in the threads that are to do it: with all devices waiting, for ever."""
+    x, weight, eye = rng.poisson(3.0, size=(columns, 60)).astype(float), np.ones(60), np.eye(columns)
+    family = resolve(name, columns)[0].bind(x, weight, eye, np.float64)
+    if prior is not None:
+        family, _ = family.with_prior(prior, 2, np.zeros(columns), eye, 60.0)
+    with precision(np.float64):
+        model, data = Mixture(family), Data(x, weight)
+        params = MixtureParams(np.log([0.4, 0.6]), family.reference(2, columns, np.float64))
+
+        def steps(model, params, data):
+            return method.step(model, method.from_params(model, params, data), data, 1e-3)
+
+        program = jax.jit(steps).lower(model, params, data).as_text()
+    assert model.shareable is shareable
+    assert ("lapack" in program) is not shareable

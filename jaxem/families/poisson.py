@@ -89,6 +89,7 @@ class Poisson:
     centre: Any = 1.0
 
     standardise = False
+    shareable = True
     name = "poisson"
 
     def check(self, x: np.ndarray, columns: list[str]) -> None:

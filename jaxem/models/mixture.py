@@ -73,6 +73,11 @@ class Mixture:
         """Whether the objective has a gradient everywhere, and `complete` to take it from."""
         return hasattr(self.family, "complete") and getattr(self.family, "smooth", True)
 
+    @property
+    def shareable(self) -> bool:
+        """Whether several CPU devices may run its steps at the same time: see `devices.mesh_for`."""
+        return getattr(self.family, "shareable", False)
+
     def log_joint(self, params: MixtureParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """log p(component, row)."""
         return self.family.log_prob(params.components, x) + params.log_weights[:, None]

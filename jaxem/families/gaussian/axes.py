@@ -112,8 +112,9 @@ def _search(axes: Any, along: Any, share: Any, wanted: Any, equal_volume: Any) -
 
     def look(axes, along):
         if d > 2:
-            pooled = jnp.einsum("k,kij->ij", share, along)
-            turn = jnp.broadcast_to(jnp.swapaxes(jnp.linalg.eigh(pooled)[1], -1, -2)[::-1], along.shape)
+            eye = jnp.eye(d, dtype=along.dtype)[None]
+            turn, _ = _own_axes(eye, jnp.einsum("k,kij->ij", share, along)[None], jnp.asarray(True))
+            turn = jnp.broadcast_to(turn, along.shape)
             axes, along = better((axes, along), (turn @ axes, _along(turn, along)))
         swept = _sweep(functools.partial(_likeliest, share, equal_volume), axes, along)
         return *better((axes, along), swept[:2]), jnp.zeros((), along.dtype)

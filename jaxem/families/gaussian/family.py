@@ -19,12 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._linalg import contract, inverse_factor, triangle, vech
+from ..._linalg import HALVES_TO, contract, inverse_factor, triangle, vech
 from ..._parts import parts
 from ..._pytree import pytree, replace, static
 from ..._typing import Array, Bool, Float, Int, Scalar
 from . import degenerate, units
 from . import prior as priors
+from .axes import JACOBI_TO
 from .missing import Observed, observed
 from .moments import LOG_2PI, monomials, natural, used, whitened
 from .params import GaussianParams, GaussianPoint, GaussianStats, distance, scatter
@@ -145,6 +146,12 @@ class Gaussian:
     def smooth(self) -> bool:
         """Whether the M-step is: a floor bends it."""
         return self.prior is None or self.prior.least is None
+
+    @property
+    def shareable(self) -> bool:
+        """Whether its methods call nothing of LAPACK: no floor, few columns, fewer where there are axes to find."""
+        d = np.shape(self.spread)[-1]
+        return self.smooth and d <= (JACOBI_TO if self.with_axes else HALVES_TO)
 
     def alone(self, total: float) -> float | None:
         """The log-likelihood of a single component, as far as the data's covariance tells it; `total` is the weight of the rows."""
