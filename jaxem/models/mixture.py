@@ -80,12 +80,11 @@ class Mixture:
 
     def log_joint(self, params: MixtureParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """log p(component, row)."""
-        return self.family.log_prob(params.components, x) + params.log_weights[:, None]
+        return log_joint(self.family, params, x)
 
     def log_components(self, params: MixtureParams, data: Data) -> Float[Array, "k n"]:
         """log p(component, cells that are there)."""
-        family = as_seen(self.family, params.components, data)
-        return family.log_prob(params.components, data.x) + params.log_weights[:, None]
+        return log_joint(as_seen(self.family, params.components, data), params, data.x)
 
     def log_classes(self, params: MixtureParams, data: Data) -> Float[Array, "c n"]:
         """log p(class, row) of all that a row may come from: the components that its label permits and, last, the noise."""
@@ -112,7 +111,7 @@ class Mixture:
     def e_step(self, params: MixtureParams, data: Data) -> tuple[Any, Scalar]:
         """Weighted statistics of every component and the log-likelihood."""
         family = as_seen(self.family, params.components, data)
-        joint = self._permitted(family.log_prob(params.components, data.x) + params.log_weights[:, None], data)
+        joint = self._permitted(log_joint(family, params, data.x), data)
         top = jnp.max(joint, axis=0)
         if self.noise is not None:
             noise = self._log_noise(params, data)
@@ -201,6 +200,14 @@ class Mixture:
     def collapsed(self, params: MixtureParams, stats: Any) -> Bool[Array, ""]:
         """Whether a component is on its way to a degenerate solution."""
         return self.family.collapsed(params.components, self._of_components(stats), params.log_weights > -jnp.inf)
+
+
+def log_joint(family: Any, params: MixtureParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
+    """log p(component, row); a family may have a quicker way than to add log-weights to all densities."""
+    method = getattr(family, "log_joint", None)
+    if method is not None:
+        return method(params.components, params.log_weights, x)
+    return family.log_prob(params.components, x) + params.log_weights[:, None]
 
 
 def _log_rest(log_weights: Float[Array, " k"]) -> Scalar:

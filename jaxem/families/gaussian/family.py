@@ -182,11 +182,17 @@ class Gaussian:
 
     def log_prob(self, params: GaussianParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """Log-density of every row under every component."""
+        return self.log_joint(params, jnp.zeros(len(params.mean), x.dtype), x)
+
+    def log_joint(self, params: GaussianParams, log_weights: Float[Array, " k"], x: Float[Array, "d n"]) -> Float[Array, "k n"]:
+        """The same with log-weights added: in the constant of θ they cost nothing."""
+        log_peak = self._log_normaliser(params) + log_weights
         if self.residuals:
             white = whitened(params.whitener, params.mean, x)
-            return self._log_normaliser(params)[:, None] - 0.5 * jnp.sum(white**2, axis=1)
+            return log_peak[:, None] - 0.5 * jnp.sum(white**2, axis=1)
         used = self.used(x.shape[0])
-        return contract("kf,fn->kn", self._natural(params)[:, used], monomials(x, used))
+        log_peak = jnp.maximum(log_peak, jnp.finfo(x.dtype).min / 4)  # a matrix product may take −∞ apart, into ∞ − ∞
+        return contract("kf,fn->kn", self._natural(params, log_peak)[:, used], monomials(x, used))
 
     def observed(self, params: GaussianParams, missing: Int[Array, " q"]) -> Observed:
         """The components where the columns `missing` are not seen: marginal densities, and statistics by conditional expectation."""
@@ -196,10 +202,10 @@ class Gaussian:
         """Which of the monomials Φ the program needs: all, or those without products of two columns."""
         return used(d, aligned=self.aligned)
 
-    def _natural(self, params: GaussianParams) -> Float[Array, "k f"]:
-        """θ with log-density θ Φ(x)."""
+    def _natural(self, params: GaussianParams, log_peak: Float[Array, " k"]) -> Float[Array, "k f"]:
+        """θ with log-density θ Φ(x), `log_peak` at the mean."""
         precision = contract("kli,klj->kij", params.whitener, params.whitener)
-        return natural(precision, params.mean, self._log_normaliser(params))
+        return natural(precision, params.mean, log_peak)
 
     def expected_stats(self, params: GaussianParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> GaussianStats:
         """Weighted moments up to the second."""
@@ -220,7 +226,7 @@ class Gaussian:
         if self.residuals:
             params = replace(params, mean=params.mean - at.mean)  # the moments are about the means they were taken at
         moments = jnp.concatenate([stats.count[:, None], stats.first, stats.second], axis=1)
-        return jnp.sum(self._natural(params) * moments)
+        return jnp.sum(self._natural(params, self._log_normaliser(params)) * moments)
 
     def _log_normaliser(self, params: GaussianParams) -> Float[Array, " k"]:
         """Log-density at the mean."""
