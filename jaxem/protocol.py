@@ -87,9 +87,10 @@ class Family(Protocol[Params, Stats]):
     A family is a JAX pytree (a frozen record of hyperparameters, or a class registered with `jax.tree_util.register_static`). The
     methods above the line are called on the host, with NumPy arrays; those below it inside compiled code.
 
-    A family may have `log_joint(params, log_weights, x)`, where it has a quicker way than to add log-weights to `log_prob`.
-    One that sets `shareable = True` says that `log_prob`, `expected_stats`, `m_step`, `to_free` and `from_free` call nothing of LAPACK
-    (`jnp.linalg`): only then several CPU devices share the work (`devices.mesh_for`).
+    A family may have `log_joint(params, log_weights, x)`, shape (k, n), where it has a quicker way than to add
+    log-weights (k,) to `log_prob`; a class that inherits it and has a `log_prob` of its own needs its own.
+    One that sets `shareable = True` says that what it does below the line, `sample` apart, calls nothing of LAPACK (`jnp.linalg`): only
+    then several CPU devices share the work (`devices.mesh_for`).
 
     Attributes:
         name: The name users type.

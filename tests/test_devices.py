@@ -43,8 +43,21 @@ lanes.mesh_for = noted
 table = jaxem.datasets.gaussian_mixture(15_000, 3, 2, separation=4.0, seed=1).x
 weights = np.random.default_rng(0).uniform(0.5, 2, len(table))
 holes = np.where(np.arange(table.size).reshape(table.shape) % 14, table, np.nan).T
+
+def small(**how):
+    return jaxem.select(jaxem.datasets.load("faithful"), "VVI", [2, 3, 4], num_restarts=48, moves=False, **how)
+
+def as_if_long():
+    lanes.LONG, before = 0, lanes.LONG
+    try:
+        return small()
+    finally:
+        lanes.LONG = before
+
 work = {{
-    "lanes": lambda: jaxem.select(jaxem.datasets.load("faithful"), "VVI", [2, 3, 4], num_restarts=48, moves=False),
+    "lanes": small,
+    "long": as_if_long,
+    "floor": lambda: small(prior=jaxem.Prior(floor=0.01)),
     "rows": lambda: jaxem.select(table, "VVI", 5, weights=weights, num_restarts=4, moves=False),
 }}
 out = {{}}
@@ -76,11 +89,13 @@ def test_devices_agree(pytestconfig, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     outcomes = {(name, how): value for name, how, value in json.loads(done.stdout.splitlines()[-1])}
-    for name, mesh in {"lanes": ["lanes", 2], "rows": ["rows", 3]}.items():
+    for name, mesh in {"lanes": ["lanes", 2], "long": ["lanes", 2], "rows": ["rows", 3], "floor": None}.items():
         shared, alone = outcomes[name, "all"], outcomes[name, "one"]
         assert shared["values"] == pytest.approx(alone["values"], rel=1e-9)
         assert mesh in shared["meshes"]
+        assert any(shared["meshes"]) == (mesh is not None)
         assert not any(alone["meshes"])
+    assert outcomes["long", "all"]["values"] == pytest.approx(outcomes["lanes", "all"]["values"], rel=1e-9)
     assert outcomes["missing", "all"]["meshes"] == [False]
     for how in ("traced", "kept"):
         assert outcomes["rows", how]["values"] == pytest.approx(outcomes["rows", "all"]["values"], rel=1e-9)

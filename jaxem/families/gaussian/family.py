@@ -149,7 +149,7 @@ class Gaussian:
 
     @property
     def shareable(self) -> bool:
-        """Whether its methods call nothing of LAPACK: no floor, few columns, fewer where there are axes to find."""
+        """Whether EM with it calls nothing of LAPACK: no floor, few columns, fewer where there are axes to find."""
         d = np.shape(self.spread)[-1]
         return self.smooth and d <= (JACOBI_TO if self.with_axes else HALVES_TO)
 
