@@ -106,6 +106,12 @@ class Cell:
         """The runs of the search itself, on the subsample if there was one."""
         return (self.scout or self).runs
 
+    def behind(self, smaller: Cell) -> bool:
+        """Whether the best of a cell with fewer components is clearly better than this one's."""
+        if smaller.best is None or smaller.num_components >= self.num_components:
+            return False
+        return self.best is None or (self.best.admissible, self.best.objective + SAME) < smaller.best.rank
+
     def take_in(self, arrivals: list[Run]) -> None:
         """Keep new runs; one that ends clearly higher than the best so far takes its place."""
         self.runs.extend(arrivals)

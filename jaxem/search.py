@@ -12,6 +12,7 @@ All cells are searched together, every run a lane:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -86,29 +87,34 @@ class Search:
         self._two_stages(runs, makes, "starts")
 
     def from_moves(self, cells: list[Cell]) -> None:
-        """Rounds of split, merge and split-merge moves, until nothing improves."""
+        """Rounds of split, merge and split-merge moves, until nothing improves.
+
+        After the last round only splits are left, for cells that have fallen behind a smaller one: what few components can do,
+        more can as well.
+        """
         by_name = {(cell.number, cell.num_components): cell for cell in cells}
         neighbours = {
             id(cell): [by_name.get((cell.number, cell.num_components + step)) for step in (-1, 0, 1)] for cell in cells
         }
         fresh = {id(cell) for cell in cells if cell.best is not None}
-        for number in range(1, MOVE_ROUNDS + 1):
+        for number in itertools.count(1):
             aims = [
                 (cell, source)
                 for cell in cells
                 if cell.num_components > 1
                 for source in neighbours[id(cell)]
-                if source is not None and id(source) in fresh
+                if source is not None and id(source) in fresh and (number <= MOVE_ROUNDS or cell.behind(source))
             ]
+            if not aims:
+                return
             targets = {id(cell): cell for cell, _ in aims}.values()
             before = {id(cell): cell.best for cell in targets}
             self._two_stages(*self._moves(aims, number), f"moves, round {number}")
             fresh = {id(cell) for cell in targets if cell.best is not before[id(cell)]}
             for cell in targets:
-                cell.stable = id(cell) not in fresh
-                cell.improved |= id(cell) in fresh
-            if not fresh:
-                return
+                better = id(cell) in fresh
+                cell.stable = not better and (number <= MOVE_ROUNDS or bool(cell.stable))
+                cell.improved |= better
 
     def from_scouts(self, cells: list[Cell]) -> None:
         """Take what a search on a subsample has found to all rows: its leaders a few steps, the best two to convergence."""

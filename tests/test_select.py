@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import jaxem
+from jaxem import search
 
 
 TABLE = [
@@ -117,6 +118,17 @@ def test_numbers_of_components_are_a_set(faithful):
     assert one.table["num_components"].tolist() == [2]
     assert several.table["num_components"].tolist() == [2, 3]
     assert several["EEE", 2].log_likelihood == pytest.approx(one["EEE", 2].log_likelihood, rel=1e-9)
+
+
+def test_a_cell_that_has_fallen_behind_a_smaller_one_catches_up(faithful, monkeypatch):
+    """Also where the rounds of moves are over: here there are none."""
+    how = {"num_restarts": 2, "init": "random-rows", "seed": 3}
+    before = jaxem.select(faithful, "VVV", range(1, 6), moves=False, **how)
+    monkeypatch.setattr(search, "MOVE_ROUNDS", 0)
+    after = jaxem.select(faithful, "VVV", range(1, 6), **how)
+    assert np.diff(before.table["log_likelihood"]).min() < -1
+    assert np.diff(after.table["log_likelihood"]).min() > 0
+    assert set(after.runs["origin"]) == {"start", "split"}
 
 
 def test_more_components_than_rows_leave_the_others_alone():

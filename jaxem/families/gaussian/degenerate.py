@@ -48,9 +48,9 @@ def admissible(family: Gaussian, params: GaussianParams, counts: np.ndarray) -> 
     share = rows / rows.sum(-1, keepdims=True)
     within = (share[..., None, None] * (factor @ np.swapaxes(factor, -1, -2))).sum(-3, keepdims=True)
     within = within + RESOLUTION * np.trace(within, axis1=-1, axis2=-2)[..., None, None] * eye
-    in_data = _narrowest(whitener, np.linalg.cholesky(size + RESOLUTION * eye))
-    in_pool = _narrowest(whitener, np.linalg.cholesky(within))
-    spike = (in_data < SPIKE_IN_DATA) & (in_pool < SPIKE_WITHIN) | (_narrowest(whitener, eye) < RESOLUTION)
+    in_data = _narrower(SPIKE_IN_DATA, whitener, np.linalg.cholesky(size + RESOLUTION * eye))
+    in_pool = _narrower(SPIKE_WITHIN, whitener, np.linalg.cholesky(within))
+    spike = in_data & in_pool | _narrower(RESOLUTION, whitener, eye)
     needed = family.structure.rows_needed(len(spread)) * _unheld(family)
     enough = counts >= family.unit * (needed + ROWS_TO_SPARE) * (needed > 0)
     return (sound & ~spike & enough).all(-1)
@@ -77,6 +77,9 @@ def collapsed(family: Gaussian, params: GaussianParams, stats: GaussianStats, li
     return jnp.any(live & (few | (in_pool < LEAST_SPREAD) | (in_data < RESOLUTION)))
 
 
-def _narrowest(whitener: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """The smallest variance of components in units of the covariance that `factor` is the Cholesky factor of."""
-    return np.linalg.svd(whitener @ factor, compute_uv=False)[..., 0] ** -2.0
+def _narrower(least: float, whitener: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Which components have a variance below `least` in units of the covariance that `factor` is the Cholesky factor of."""
+    product = whitener @ factor
+    narrow = (product**2).sum((-2, -1)) > 1 / least  # a matrix's norm is at least its largest singular value: few are in doubt
+    narrow[narrow] = np.linalg.svd(product[narrow], compute_uv=False)[:, 0] ** -2.0 < least
+    return narrow
