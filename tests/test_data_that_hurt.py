@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import jaxem
 from jaxem.families.gaussian import STRUCTURES
@@ -109,3 +110,20 @@ def test_more_parameters_than_rows_are_named(rng):
     """Of 2,000 rows of 50 columns BIC takes three full covariances where there are four."""
     selection = jaxem.select(rng.normal(size=(30, 8)), "VVV", [1], num_restarts=1, moves=False)
     assert any("44 parameters for 30 rows" in sentence for sentence in selection.warnings)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_component_of_zeros_has_rate_zero(rng, dtype):
+    """A column's mean is above 1, a component's rate 0: what Poisson probabilities say of its zeros is 1."""
+    counts = np.concatenate([np.zeros(60), rng.poisson(30, 140)])
+    found = jaxem.fit(counts, "poisson", 2, num_restarts=4, moves=False, dtype=dtype)
+    rest = counts[60:]
+    log_likelihood = 60 * np.log(0.3) + 140 * np.log(0.7) + stats.poisson.logpmf(rest, rest.mean()).sum()
+    np.testing.assert_allclose(found.params.rates[:, 0], [rest.mean(), 0], rtol=1e-5, atol=1e-12)
+    assert abs(found.log_likelihood - log_likelihood) < 0.02
+
+
+def test_markers_that_are_either_there_or_not(rng):
+    """Each group lacks what the other has."""
+    counts = rng.poisson(np.repeat([[0, 20], [20, 0]], 50, axis=0))
+    assert jaxem.select(counts, "poisson", range(1, 4), num_restarts=4).best.num_components == 2

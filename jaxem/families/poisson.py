@@ -149,11 +149,12 @@ class Poisson:
 
     def log_prob(self, params: PoissonParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """Log-probability of every row under every component."""
-        # A rate of 0 is the right answer for a column of zeros; its logarithm must stay finite for 0 log 0 to be 0.
-        rate = jnp.maximum(params.rate, jnp.finfo(x.dtype).tiny)
         centre = jnp.broadcast_to(self.centre, x.shape[:1])
-        ratio = jnp.log(rate / centre)
-        excess = jnp.where(jnp.abs(ratio) < 0.1, ratio - jnp.expm1(ratio), jnp.log(rate / centre) + 1 - rate / centre)
+        # A rate of 0 is the right answer for a column of zeros; the logarithm must stay finite for 0 log 0 to be 0. It is the quotient
+        # that needs the floor: the least normal number divided by a centre is 0 to compilers that flush what is smaller.
+        quotient = jnp.maximum(params.rate / centre, jnp.finfo(x.dtype).tiny)
+        ratio = jnp.log(quotient)
+        excess = jnp.where(jnp.abs(ratio) < 0.1, ratio - jnp.expm1(ratio), ratio + 1 - quotient)
         common = jnp.sum(x * jnp.log(centre)[:, None] - centre[:, None] - lgamma(x + 1), axis=0)
         return contract("kd,dn->kn", ratio, x - centre[:, None]) + jnp.sum(centre * excess, 1)[:, None] + common
 
