@@ -78,6 +78,7 @@ class Starts:
         self.seen = np.flatnonzero(self.weight > 0)
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}
         self._room = KEPT_BYTES
+        self._trees: dict[str, Any] = {}
 
     @functools.cached_property
     def whitened(self) -> np.ndarray:
@@ -134,8 +135,13 @@ class Starts:
         everywhere[rows] = labels
         return everywhere
 
-    @functools.cache  # noqa: B019  # one tree a scaling, for as long as the starts live
     def _tree(self, kind: str) -> tuple[np.ndarray, Callable[[int], np.ndarray]]:
+        """The rows that are clustered, and a function that cuts their tree: one tree a scaling."""
+        if kind not in self._trees:
+            self._trees[kind] = self._grown(kind)
+        return self._trees[kind]
+
+    def _grown(self, kind: str) -> tuple[np.ndarray, Callable[[int], np.ndarray]]:
         space = self.whitened if kind.endswith("-whitened") else self.x
         rows = self.seen
         if len(rows) > WARD_ROWS:

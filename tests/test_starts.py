@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from helpers import identical
@@ -24,6 +27,17 @@ def x():
 def draw(x, kind, restart=5, k=K, seed=(0,), weight=None):
     starts = init.Starts(x, np.ones(x.shape[1]) if weight is None else weight, seed)
     return starts._make(kind, k, restart)
+
+
+def test_starts_are_gone_with_the_search(x):
+    """They hold the data, which nothing may keep."""
+    starts = init.Starts(x, np.ones(x.shape[1]), (0,))
+    for kind in PORTFOLIO:
+        starts._made(kind, K, 0)
+    gone = weakref.ref(starts)
+    del starts
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS, *PORTFOLIO}))
