@@ -11,4 +11,4 @@ import numpy as np
 
 def precision(dtype: Any) -> contextlib.AbstractContextManager:
     """A context in which arrays of `dtype` (float32 or float64) keep their width."""
-    return jax.enable_x64(True) if np.dtype(dtype) == np.float64 else contextlib.nullcontext()
+    return jax.enable_x64(np.dtype(dtype) == np.float64)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from cases import STRUCTURES, structured
-from helpers import agree
+from helpers import agree, identical
 from scipy import stats
 from scipy.special import logsumexp
 
@@ -164,6 +164,13 @@ def test_float32_finds_the_same(x, resp, far):
     assert single.log_likelihood == pytest.approx(double.log_likelihood, abs=0.05)
     assert single.params.covariances.dtype == np.float64
     agree(single.params.means, double.params.means, rtol=1e-2)
+
+
+def test_float32_is_float32_whatever_the_user_has_chosen(x, resp):
+    """Whoever uses NumPyro in float64 has `jax_enable_x64` on."""
+    usual = jaxem.fit(x, "EEE", 3, start=resp, dtype="float32")
+    with jax.enable_x64(True):
+        identical(jaxem.fit(x, "EEE", 3, start=resp, dtype="float32").params.means, usual.params.means)
 
 
 def test_samples_follow_the_fit(fitted):
