@@ -69,6 +69,7 @@ class Cell:
         model: The mixture, its family bound to the data.
         num_components: K.
         number: Number of the family among those of the problem.
+        closed: Whether the one optimum has a closed form: that of one component, without noise, on complete rows.
         runs: All runs so far.
         best: The best run: by objective among the admissible ones, or among spikes where there is nothing else.
         improved: Whether a move has raised the best objective.
@@ -80,6 +81,7 @@ class Cell:
     model: Mixture
     num_components: int
     number: int = 0
+    closed: bool = False
     runs: list[Run] = dataclasses.field(default_factory=list, repr=False)
     best: Run | None = None
     improved: bool = False
@@ -132,7 +134,8 @@ class Cell:
         left = [run for run in alive if not run.finalist]
         able = [run for run in left if run.admissible] or (left if self.best is None else [])
         known = [] if self.best is None else [self.best.objective]
-        return _distinct(able, most, DISTINCT, known)
+        apart = DISTINCT if self.num_components > 1 else -1.0  # one component takes no time, and moves have little to say of it
+        return _distinct(able, most, apart, known)
 
     def leaders(self, most: int) -> list[Run]:
         """The best few runs to convergence, no two in the same optimum; spikes only where there is nothing else."""

@@ -158,7 +158,7 @@ def nec(log_likelihood: float, entropy: float, num_components: int, log_likeliho
     Args:
         log_likelihood: ℓ.
         entropy: E = −Σ w Σ z log z, the entropy of the responsibilities; at least 0.
-        num_components: K.
+        num_components: K, and one more where noise is a class.
         log_likelihood_of_one: ℓ₁, that of a single component of the same family.
     References:
         Celeux & Soromenho 1996, J. Classification 13; K = 1: Biernacki, Celeux & Govaert 1999, Pattern Recognition Letters 20.
@@ -176,7 +176,7 @@ def relative_entropy(entropy: float, num_components: int, num_rows: float) -> fl
 
     Args:
         entropy: E = −Σ w Σ z log z, the entropy of the responsibilities; at least 0.
-        num_components: K.
+        num_components: K, and one more where noise is a class.
         num_rows: n.
     References:
         Ramaswamy, DeSarbo, Reibstein & Robinson 1993, Marketing Science 12.
@@ -227,6 +227,11 @@ class Scored:
     singular_bic: float | None
 
     @property
+    def num_classes(self) -> int:
+        """What a row may come from."""
+        return self.num_components
+
+    @property
     def aic(self) -> float:
         """Akaike's criterion; lower is better."""
         return aic(self.log_likelihood, self.num_params)
@@ -271,7 +276,7 @@ class Scored:
         """The normalised entropy criterion; lower is better."""
         if self.entropy is None or self.log_likelihood_of_one is None:
             return UNKNOWN
-        return nec(self.log_likelihood, self.entropy, self.num_components, self.log_likelihood_of_one)
+        return nec(self.log_likelihood, self.entropy, self.num_classes, self.log_likelihood_of_one)
 
     @property
     def slope(self) -> float:
@@ -286,4 +291,4 @@ class Scored:
     @property
     def relative_entropy(self) -> float:
         """How well components are told apart, between 0 and 1; higher is better."""
-        return UNKNOWN if self.entropy is None else relative_entropy(self.entropy, self.num_components, self.num_rows)
+        return UNKNOWN if self.entropy is None else relative_entropy(self.entropy, self.num_classes, self.num_rows)

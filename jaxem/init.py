@@ -106,8 +106,11 @@ class Starts:
         return made
 
     def _make(self, kind: str, k: int, restart: int) -> np.ndarray:
-        if k == 1:
-            return np.ones((1, self.x.shape[1]))
+        if (
+            k == 1
+        ):  # further starts, for noise or missing cells leave several optima, are halves of the data, a little spread out
+            several = restart and len(self.seen) > 1
+            return self._made(kind, 2, restart)[[restart % 2]] if several else np.ones((1, self.x.shape[1]))
         rng = stream(self.seed, k, restart)
         name = kind.removesuffix("-whitened")
         space = self.whitened if "-whitened" in kind else self.x

@@ -59,6 +59,8 @@ def merges(k: int, pairs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
 
 def merge_splits(k: int, pairs: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """Selections (k, 2k) of halves: one pair joined, another component cut (SMEM; Ueda et al. 2000, Neural Computation 12)."""
+    if k == 2 and pairs:  # nothing is left to cut but what was joined: its quarters, paired in the two other ways
+        return [np.array([[1.0, 1, 0, 0], [0, 0, 1, 1]]), np.array([[1.0, 0, 0, 1], [0, 1, 1, 0]])]
     out = []
     for (a, b), joined in zip(pairs, merges(k, pairs), strict=True):
         survivors = [j for j in range(k) if j != a]

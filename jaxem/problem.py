@@ -83,7 +83,12 @@ class Problem:
         rows = room[:, : table.num_rows]
         whole = units.filled(rows, table.weight)
         self.bound = [family.bind(whole, table.weight, units.scale, options.dtype) for family in families]
-        self.cells = [Cell(self.terms.model(one, k), k, number) for number, one in enumerate(self.bound) for k in components]
+        plain = table.complete and self.terms.region is None
+        self.cells = [
+            Cell(self.terms.model(one, k), k, number, plain and k == 1)
+            for number, one in enumerate(self.bound)
+            for k in components
+        ]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
         self.engine = self._all_rows(*((room, room) if whole is rows else (rows, whole)))
@@ -127,7 +132,7 @@ class Problem:
             self._search(cells, self.engine, self.units.guesses, weight, self.table.label, options.max_steps)
             return
         for cell in cells:
-            cell.scout = Cell(cell.model, cell.num_components, cell.number)
+            cell.scout = Cell(cell.model, cell.num_components, cell.number, cell.closed)
         scouts = [cell.scout for cell in cells]
         few, light = self.units.inside(self.table.x[sample]), weight[sample]
         label = None if self.table.label is None else self.table.label[sample]

@@ -30,7 +30,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
     params, order = _published(cell, best.params, terms)
     searched = best.kind != GIVEN
     replicated = cell.replicates() if searched else 0
-    level = trust.level(cell.num_components, replicated, cell.stable) if searched else ""
+    level = trust.level(cell.closed, replicated, cell.stable) if searched else ""
     starts_made = [run for run in cell.searched if run.origin == "start" and searched]
     return Fit(
         family=family.name,
@@ -54,6 +54,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         stable=cell.stable,
         num_failed=sum(run.status.failed for run in cell.searched),
         spurious=not best.admissible,
+        closed=cell.closed,
         trust=trust.LOW if level and not best.admissible else level,
         warnings=(
             *_warnings(cell, best, units.table.warnings),

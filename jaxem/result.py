@@ -77,6 +77,7 @@ class Fit(criteria.Scored, Density):
         replicated: How many of these ended in this optimum.
         improved: Whether moves (split, merge) raised the log-likelihood above that of all starts.
         stable: Whether the last round of moves found nothing better; None if none was made.
+        closed: Whether this is the one optimum there is, in closed form: of one component, without noise, on complete rows.
         num_failed: Runs that collapsed or failed otherwise.
         spurious: Whether a component is next to singular: such a fit is never chosen by itself.
         trust: "high", "fair" or "low": how likely a better optimum is to exist; "" for a fit from one given start.
@@ -116,6 +117,7 @@ class Fit(criteria.Scored, Density):
     replicated: int = 0
     improved: bool = False
     stable: bool | None = None
+    closed: bool = False
     num_failed: int = 0
     spurious: bool = False
     trust: str = ""
@@ -129,6 +131,11 @@ class Fit(criteria.Scored, Density):
     terms: dict[str, Any] = dataclasses.field(default_factory=dict)
     source: Any = dataclasses.field(default=None, compare=False)
     seconds: float | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def num_classes(self) -> int:
+        """What a row may come from: the components, and the noise if there is any."""
+        return self.num_components + ("noise" in self.terms)
 
     @property
     def converged(self) -> bool:

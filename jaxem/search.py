@@ -80,7 +80,7 @@ class Search:
         """Independent starts for every cell."""
         runs, makes = [], []
         for cell in cells:
-            for restart in range(num_restarts if cell.num_components > 1 else 1):  # K = 1 has one optimum
+            for restart in range(1 if cell.closed else num_restarts):
                 kind, make = draws.draw(init, cell.num_components, restart)
                 runs.append(Run(cell, "start", kind, restart, 0))
                 makes.append(make)
@@ -101,15 +101,16 @@ class Search:
             aims = [
                 (cell, source)
                 for cell in cells
-                if cell.num_components > 1
+                if not cell.closed
                 for source in neighbours[id(cell)]
                 if source is not None and id(source) in fresh and (number <= MOVE_ROUNDS or cell.behind(source))
             ]
             if not aims:
                 return
-            targets = {id(cell): cell for cell, _ in aims}.values()
+            runs, makes = self._moves(aims, number)
+            targets = {id(run.cell): run.cell for run in runs}.values()
             before = {id(cell): cell.best for cell in targets}
-            self._two_stages(*self._moves(aims, number), f"moves, round {number}")
+            self._two_stages(runs, makes, f"moves, round {number}")
             fresh = {id(cell) for cell in targets if cell.best is not before[id(cell)]}
             for cell in targets:
                 better = id(cell) in fresh
@@ -152,7 +153,7 @@ class Search:
                 origin, selections = "merge", moves.merges(k, pairs[:MERGE_PAIRS])
             else:
                 origin = "split-merge"
-                selections = moves.merge_splits(k, pairs[:SMEM_PAIRS]) if 2 < k <= SMEM_TO else []
+                selections = moves.merge_splits(k, pairs[:SMEM_PAIRS]) if k <= SMEM_TO else []
             for j, selection in enumerate(selections):
                 runs.append(Run(cell, origin, f"K={k}", j, number))
                 makes.append(moves.apply(selection, pieces, self.label))

@@ -12,24 +12,24 @@ HIGH, FAIR, LOW = "high", "fair", "low"
 BEATEN = {HIGH: 2, FAIR: 10, LOW: 42}  # in 100 results of this level
 
 
-def level(num_components: int, replicated: int, stable: bool | None) -> str:
+def level(closed: bool, replicated: int, stable: bool | None) -> str:
     """The level of trust in one fit.
 
     Args:
-        num_components: K; K = 1 has one optimum and is always "high".
+        closed: Whether there is one optimum, in closed form: always "high".
         replicated: Independent starts that ended in the best optimum.
         stable: Whether the last round of moves found nothing better; None if no moves were made.
     """
-    if num_components == 1 or (stable and replicated >= 2):
+    if closed or (stable and replicated >= 2):
         return HIGH
     if (stable and replicated == 1) or (stable is None and replicated >= 3):
         return FAIR
     return LOW
 
 
-def sentence(trust: str, num_components: int, replicated: int, num_finalists: int, improved: bool, stable: bool | None) -> str:
+def sentence(trust: str, closed: bool, replicated: int, num_finalists: int, improved: bool, stable: bool | None) -> str:
     """The trust report's first sentence, from the facts behind the level."""
-    if num_components == 1:
+    if closed:
         return "High: one component has one optimum, in closed form."
     reached = "no start reached the best log-likelihood, only moves did"
     if replicated:

@@ -71,6 +71,17 @@ def test_rows_without_a_cell_have_no_say_and_are_reported(fit, holed):
     )
 
 
+def test_one_component_has_several_optima_where_cells_are_missing():
+    """Murray's 12 rows (1977, discussion of Dempster, Laird & Rubin, JRSS-B 39): correlations of ±1/2, and a saddle at 0 between."""
+    gone = np.nan
+    x = [[1, 1], [1, -1], [-1, 1], [-1, -1], *2 * [[2, gone]], *2 * [[-2, gone]], *2 * [[gone, 2]], *2 * [[gone, -2]]]
+    found = jaxem.fit(x, "VVV", 1)
+    covariance = found.params.covariances[0]
+    np.testing.assert_allclose([covariance[0, 0], abs(covariance[0, 1])], [8 / 3, 4 / 3], rtol=1e-3)
+    assert not found.closed
+    assert found.standard_errors(np.array(x)).table["standard_error"].iloc[1:].gt(0).all()
+
+
 @pytest.mark.parametrize("structure", ["VVV", "VVI", "EVE"])
 def test_what_must_make_no_difference(structure, holed):
     """Order of rows and, where the structure follows the data, units of columns; whole weights are repeated rows."""

@@ -42,12 +42,22 @@ def test_starts_are_gone_with_the_search(x):
 
 @pytest.mark.parametrize("kind", sorted({*KINDS, *PORTFOLIO}))
 def test_starts_are_responsibilities(x, kind):
-    for k in (1, 2, 5):
-        resp = draw(x, kind, k=k)
+    for k, restart in ((1, 0), (2, 5), (5, 5)):
+        resp = draw(x, kind, restart, k)
         assert resp.shape == (k, x.shape[1])
         assert (resp >= 0).all()
         np.testing.assert_allclose(resp.sum(0), 1)
         assert (resp.sum(1) > 1).all()
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS, *PORTFOLIO}))
+def test_further_starts_of_one_component_are_halves_of_the_data(x, kind):
+    """Where noise or missing cells leave it several optima."""
+    resp = draw(x, kind, 5, 1)
+    assert resp.shape == (1, x.shape[1])
+    assert (resp >= 0).all()
+    assert (resp <= 1).all()
+    assert 1 < resp.sum() < x.shape[1] - 1
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS, *PORTFOLIO}))
@@ -101,11 +111,12 @@ def test_halves_add_up_and_cut_across_the_long_axis(x):
         (moves.splits(K), K + 1, K),
         (moves.merges(K, [(2, 0), (1, 0)]), K - 1, 2),
         (moves.merge_splits(K, [(2, 0), (1, 0)]), K, 2 * (K - 2)),
+        (moves.merge_splits(2, [(1, 0)]), 2, 2),
     ],
-    ids=["split", "merge", "split-merge"],
+    ids=["split", "merge", "split-merge", "two paired anew"],
 )
 def test_moves_lose_no_row(x, selections, num_components, num):
-    parts = moves.halves(x, np.ones(x.shape[1]), draw(x, "random-rows"))
+    parts = moves.halves(x, np.ones(x.shape[1]), draw(x, "random-rows", k=selections[0].shape[1] // 2))
     assert len(selections) == num
     assert len({selection.tobytes() for selection in selections}) == num
     for selection in selections:

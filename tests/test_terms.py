@@ -247,6 +247,19 @@ class TestFixed:
             jaxem.fit(**{"data": rows, "family": "VVV", "num_components": 2, **asked})
 
 
+def test_one_component_in_noise_has_several_optima(rng):
+    """Two clusters of which it can be one: the narrow one says more of its rows than the wide one."""
+    wide, narrow = rng.normal(0, 0.5, size=(50, 2)), rng.normal([6, 0], 0.15, size=(50, 2))
+    x = np.concatenate([wide, narrow, rng.uniform(-10, 10, size=(40, 2))])
+    found = jaxem.fit(x, "VVV", 1, noise=True)
+    given = jaxem.fit(x, "VVV", 1, noise=True, start=((np.arange(140) >= 50) & (np.arange(140) < 100))[:, None].astype(float))
+    assert found.log_likelihood > given.log_likelihood - 0.01
+    assert not found.closed
+    assert found.num_restarts == 20
+    assert 0 < found.relative_entropy < 1
+    assert found.relative_entropy == pytest.approx(1 - found.entropy / (140 * np.log(2)))
+
+
 def test_terms_are_true_or_false(rows):
     for name in ("noise", "equal_weights"):
         with pytest.raises(TypeError, match=f"{name} must be True or False, got 1"):

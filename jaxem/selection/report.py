@@ -33,7 +33,7 @@ def trust(selection: Selection) -> tuple[str, ...]:
     if not ranking:
         return ()
     best = ranking[0]
-    said = [levels.sentence(best.trust, best.num_components, best.replicated, best.num_finalists, best.improved, best.stable)]
+    said = [levels.sentence(best.trust, best.closed, best.replicated, best.num_finalists, best.improved, best.stable)]
     said += _runner_up(selection.criterion, ranking)
     said += doubt.leads(selection.doubts, selection.criterion) + doubt.opinions(selection.doubts, selection.criterion)
     said += doubt.overlap(selection.doubts, best.num_components)
