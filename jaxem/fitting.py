@@ -14,7 +14,7 @@ from .options import Options
 from .prior import Prior
 from .problem import Problem, Progress
 from .result import Fit
-from .units import dependence
+from .units import dependence, few_values
 
 
 def fit(
@@ -123,6 +123,8 @@ def _shortage(problem: Problem) -> str:
     cell, table = problem.cells[0], problem.table
     if dependent := dependence(table) if getattr(cell.family, "full", False) else []:
         return dependent[0].rstrip(".")
+    if few := few_values(table, cell.num_components) if getattr(cell.family, "standardise", False) else []:
+        return few[0][0].lower() + few[0][1:].rstrip(".")
     d, rows = table.x.shape[1], np.count_nonzero(table.weight)
     needed = cell.num_components * int(cell.family.structure.rows_needed(d)) if hasattr(cell.family, "structure") else 0
     if rows >= needed:

@@ -121,6 +121,23 @@ def dependence(table: Table) -> list[str]:
     ]
 
 
+def few_values(table: Table, most: int) -> list[str]:
+    """A sentence on columns that so many components can divide into constant parts, if there are any."""
+    few = [
+        (name, values)
+        for name, values in zip(table.columns, (len(np.unique(column[~np.isnan(column)])) for column in table.x.T), strict=True)
+        if values <= most < table.num_rows
+    ]
+    if not few:
+        return []
+    named = ", ".join(f"{name!r} ({values})" for name, values in few[:5]) + (", …" if len(few) > 5 else "")
+    which = "Column" if len(few) == 1 else "Columns"
+    return [
+        f"{which} with few distinct values: {named}. Components that hold one value each have no variance there; leave such columns out, "
+        "or give a prior."
+    ]
+
+
 def _correlation(table: Table) -> np.ndarray:
     """The correlation matrix of the columns, shape (d, d)."""
     mean, deviation = moments(table.x, table.weight)

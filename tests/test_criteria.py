@@ -113,6 +113,7 @@ def test_slope_asks_for_enough_models():
 
 
 def test_an_unknown_slope_is_said_so(faithful):
-    few = jaxem.select(faithful, "EEE", range(1, 3), num_restarts=2, moves=False)
-    with pytest.raises(RuntimeError, match="slope is not known for any fit"):
+    few = jaxem.select(faithful, "EEE", range(1, 3), criterion="slope", num_restarts=2, moves=False)
+    with pytest.raises(RuntimeError, match="'slope' is not known for any fit: it needs six sizes"):
         few.best_by("slope")
+    assert few.warnings[-1].startswith("No fit can be chosen: 'slope' is not known")

@@ -180,6 +180,30 @@ def test_where_nothing_can_be_chosen_it_says_so():
     assert isinstance(repr(selection), str)
 
 
+def test_a_model_of_many_names_counts_once(rng):
+    """With one component fourteen structures are three models."""
+    x = rng.normal(size=(100, 3)) @ [[1, 0.5, 0.2], [0, 1, 0.3], [0, 0, 1]]
+    selection = jaxem.select(x, "gaussian", range(1, 3), num_restarts=2, moves=False)
+    ones = [fit for fit in selection.ranking() if fit.num_components == 1]
+    assert sorted(fit.num_params for fit in ones) == [4, 6, 9]
+    table = selection.table.query("not spurious").dropna(subset="bic")
+    models = table[~table.round({"bic": 6}).duplicated(["num_components", "bic"])]
+    belief = np.exp((models["bic"].min() - models["bic"]) / 2)
+    wanted = belief[models["num_components"] == 1].sum() / belief.sum()
+    assert table.query("num_components == 1")["schwarz_weight"].sum() == pytest.approx(wanted)
+
+
+def test_columns_of_few_values_are_named(rng):
+    """Two clusters lost to a column that is constant in each."""
+    group = np.repeat([0, 1], 50)
+    table = pd.DataFrame(rng.normal(size=(100, 2)) + 6 * group[:, None], columns=["a", "b"]).assign(sex=group)
+    told = jaxem.select(table, ["VVV", "VVI"], [1, 2, 3], num_restarts=2, moves=False).warnings
+    assert any(sentence.startswith("4 of 4 cells with K of 2 or more have no sound fit") for sentence in told)
+    assert any(sentence.startswith("Column with few distinct values: 'sex' (2).") for sentence in told)
+    with pytest.raises(RuntimeError, match=r"column with few distinct values: 'sex' \(2\)"):
+        jaxem.fit(table, "VVV", 2, num_restarts=2, moves=False)
+
+
 def test_the_largest_number_tried_is_worth_a_warning(faithful):
     selection = jaxem.select(faithful, "EEE", range(1, 4), num_restarts=3)
     assert "The largest number of components tried, 3, was chosen: try more." in selection.warnings

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _storage, criteria
 from .._version import __version__
+from ..cell import SAME
 from ..result import Fit
 from .merging import MergeTree, merge
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from .stability import Stability
     from .validation import CrossValidation
+
+
+TOO_FEW = "too few distinct rows"  # the status of a cell that was not searched
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -110,16 +114,17 @@ class Selection:
         ranking = self.ranking(criterion)
         if not ranking:
             if self.ranking("bic"):
-                raise RuntimeError(f"{criterion} is not known for any fit: `slope` needs six sizes of models or more")
+                raise RuntimeError(unknown(criterion))
             reasons = "; ".join(sorted({row["status"] for row in self.cells}))
             raise RuntimeError(f"no fit can be chosen ({reasons}); allow fewer components or shared covariances")
         return ranking[0]
 
     def ranking(self, criterion: str | None = None) -> list[Fit]:
-        """All fits that can be chosen, best first."""
+        """All fits that can be chosen, best first, and none twice: structures that differ in nothing for K = 1 count as one."""
         criterion = check_criterion(self.criterion if criterion is None else criterion)
         able = [fit for fit in self.fits.values() if not fit.spurious and not fit.status.failed]
         able = [fit for fit in able if not np.isnan(getattr(fit, criterion))]
+        able = [fit for number, fit in enumerate(able) if not any(same_model(fit, other) for other in able[:number])]
         return sorted(able, key=lambda fit: getattr(fit, criterion))
 
     def __getitem__(self, key: tuple[str, int]) -> Fit:
@@ -282,6 +287,18 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, selection: Selection):
         super().__init__("interrupted")
         self.selection = selection
+
+
+def same_model(a: Fit, b: Fit) -> bool:
+    """Whether two fits are one model under two names: of one component, with as many parameters, and the same maximum."""
+    alike = a.num_components == b.num_components == 1 and a.num_params == b.num_params
+    return a is b or (alike and abs(a.log_likelihood - b.log_likelihood) <= SAME)
+
+
+def unknown(criterion: str) -> str:
+    """Why no fit can be chosen by a criterion, though there are fits."""
+    needs = {"slope": "six sizes of models or more", "nec": "a sound fit of one component"}.get(criterion)
+    return f"{criterion!r} is not known for any fit{f': it needs {needs}' if needs else ''}; choose another criterion"
 
 
 def check_criterion(criterion: str) -> str:

@@ -20,7 +20,7 @@ from ..units import nearly_collinear
 from . import doubt
 from . import report as sentences
 from .calibrated import calibrate
-from .outcome import Interrupted, Selection, check_criterion
+from .outcome import TOO_FEW, Interrupted, Selection, check_criterion, same_model
 
 
 def select(
@@ -158,8 +158,15 @@ def _selection(
 ) -> Selection:
     fits = calibrate({(cell.family.name, cell.num_components): fit for cell, fit in cells if fit is not None})
     rows = [_table_row(cell, fits.get((cell.family.name, cell.num_components)), problems) for cell, _ in cells]
+    # A model that goes by several names (those of K = 1) has one share of belief, in equal parts.
+    names = {key: sum(same_model(fit, other) for other in fits.values()) for key, fit in fits.items()}
     for name, criterion_of in (("schwarz_weight", "bic"), ("akaike_weight", "aic")):
-        values = [row[criterion_of] if not row["spurious"] else np.nan for row in rows]
+        values = [
+            row[criterion_of] + 2 * np.log(names.get((row["family"], row["num_components"]), 1))
+            if not row["spurious"]
+            else np.nan
+            for row in rows
+        ]
         rows = [row | {name: weight} for row, weight in zip(rows, criteria.weights(values), strict=True)]
     runs = [
         {
@@ -222,7 +229,7 @@ def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str,
     count = cell.num_params(features)
     none = dict.fromkeys(("log_likelihood", "num_params", *criteria.NAMES), np.nan) | {"num_params": count}
     failed = [run.status for run in cell.runs]
-    status = max(set(failed), key=failed.count).name.lower() if failed else "too few distinct rows"
+    status = max(set(failed), key=failed.count).name.lower() if failed else TOO_FEW
     rest = {
         "relative_entropy": np.nan,
         "num_steps": 0,

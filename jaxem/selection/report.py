@@ -5,9 +5,13 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import trust as levels
 from .._status import Status
+from ..units import few_values
 from . import doubt
+from .outcome import TOO_FEW, unknown
 
 
 if TYPE_CHECKING:
@@ -35,7 +39,8 @@ def trust(selection: Selection) -> tuple[str, ...]:
     best = ranking[0]
     said = [levels.sentence(best.trust, best.closed, best.replicated, best.num_finalists, best.improved, best.stable)]
     said += _runner_up(selection.criterion, ranking)
-    said += doubt.leads(selection.doubts, selection.criterion) + doubt.opinions(selection.doubts, selection.criterion)
+    said += doubt.leads(selection.doubts, selection.criterion)
+    said += doubt.opinions(selection.doubts, selection.criterion) if len(ranking) > 1 else []
     said += doubt.overlap(selection.doubts, best.num_components)
     said += _elsewhere(selection.criterion, ranking)
     said += _failures(selection)
@@ -112,6 +117,10 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
             said.append(f"K = {min(short)} and more were left out: the data have only {problem.distinct} distinct rows.")
     said += _far(selection, problems)
     ranking = selection.ranking()
+    said += _lost(selection, problems)
+    if not ranking and selection.ranking("bic"):
+        said.append(f"No fit can be chosen: {unknown(selection.criterion)}.")
+        return tuple(said)
     if not ranking:
         said.append(
             "No fit can be chosen: every run of every cell failed or is next to singular; try fewer components, shared covariances or a "
@@ -134,6 +143,21 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     if len(tried) > 1 and best.num_components == tried[-1]:
         said.append(f"The largest number of components tried, {tried[-1]}, was chosen: try more.")
     return tuple(said)
+
+
+def _lost(selection: Selection, problems: list[Any]) -> list[str]:
+    """A word on cells that had no part in the choice, where they are many."""
+    tried = [cell for cell in selection.cells if cell["num_components"] > 1 and cell["status"] != TOO_FEW]
+    lost = [cell for cell in tried if cell["spurious"] or not np.isfinite(cell["log_likelihood"])]
+    if 2 * len(lost) <= len(tried):
+        return []
+    most = max(cell["num_components"] for cell in tried)
+    why = few_values(problems[0].table, most)
+    return [
+        f"{len(lost)} of {len(tried)} cells with K of 2 or more have no sound fit and no part in the choice: every run collapsed or is "
+        "next to singular.",
+        *why,
+    ]
 
 
 def _far(selection: Selection, problems: list[Any]) -> list[str]:
