@@ -148,7 +148,7 @@ def _parameters(fit: Fit) -> str:
     params = fit.params.asdict()
     means = params.get("means", params.get("rates"))
     if means is None:
-        return f"<p>{prose(fit.params)}</p>"
+        return f"<pre>{prose(fit.params)}</pre>"
     sds = np.sqrt(np.diagonal(params["covariances"], axis1=1, axis2=2)) if "covariances" in params else None
     lines = [
         "<tr><th>cluster</th><th>share</th><th>rows</th>" + "".join(f"<th>{prose(name)}</th>" for name in fit.columns) + "</tr>"

@@ -50,6 +50,11 @@ class Params:
         inside = ", ".join(f"{name}={array.shape}" for name, array in self.asdict().items())
         return f"Params({inside})"
 
+    def __str__(self) -> str:
+        from .text import of_params
+
+        return of_params(self)
+
     def take(self, order: np.ndarray) -> Params:
         """The same parameters with components in another order, or some of them."""
         return Params(**{name: array[order] for name, array in self.asdict().items()})
@@ -147,6 +152,11 @@ class Fit(criteria.Scored, Density):
             f"Fit({self.family}, num_components={self.num_components}, log_likelihood={self.log_likelihood:.4f}, "
             f"bic={self.bic:.4f}, status={self.status.name.lower()})"
         )
+
+    def __str__(self) -> str:
+        from .text import of_fit
+
+        return of_fit(self)
 
     def standard_errors(
         self,

@@ -69,3 +69,15 @@ def new_programs() -> Iterator[dict[str, int]]:
 def pairs(items: Any) -> list[tuple[Any, Any]]:
     """Neighbours in a sequence."""
     return list(itertools.pairwise(items))
+
+
+def told(result: Any) -> str:
+    """What `print` says of a result: more than its name, in lines that a terminal takes, without blanks at their ends."""
+    said = str(result)
+    lines = said.splitlines()
+    assert "\n" not in repr(result)
+    assert len(said) > len(repr(result))
+    assert max(map(len, lines)) <= 100
+    assert len(lines) <= 60
+    assert all(line == line.rstrip() for line in lines)
+    return said

@@ -22,7 +22,7 @@ from scipy import sparse
 
 import jaxem
 import jaxem.selection
-from jaxem import _answer, _process, _terminal, cli, search
+from jaxem import _answer, _process, _terminal, cli, search, text
 from jaxem import io as files
 
 
@@ -162,7 +162,7 @@ class TestTable:
         ],
     )
     def test_digits_follow_the_spread(self, value, sd, shown):
-        assert _terminal._numbers(np.array([value]), np.array([sd])) == [shown]
+        assert text.numbers(np.array([value]), np.array([sd])) == [shown]
 
 
 class TestTerms:

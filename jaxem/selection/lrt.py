@@ -49,6 +49,11 @@ class BootstrapLRT:
         k = self.num_components
         return f"BootstrapLRT({self.family}, {k} against {k + 1}, statistic={self.statistic:.2f}, p_value={self.p_value:.4f})"
 
+    def __str__(self) -> str:
+        from .text import of_lrt
+
+        return of_lrt(self)
+
 
 def bootstrap_lrt(
     data: Any,

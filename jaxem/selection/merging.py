@@ -73,6 +73,11 @@ class MergeTree:
     def __repr__(self) -> str:
         return f"MergeTree({self.fit.num_components} components, elbow at {self.elbow} clusters: {self.partitions[self.elbow]})"
 
+    def __str__(self) -> str:
+        from .text import of_merging
+
+        return of_merging(self)
+
 
 def merge(fit: Fit, data: Any, weights: Any = None) -> MergeTree:
     """Join a fit's components one pair at a time, always the pair that lowers the entropy most.

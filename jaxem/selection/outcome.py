@@ -150,6 +150,11 @@ class Selection:
         value = getattr(best, self.criterion)
         return f"Selection(best={best.family!r}, num_components={best.num_components}, {self.criterion}={value:.4f})"
 
+    def __str__(self) -> str:
+        from .text import of_selection
+
+        return of_selection(self)
+
     def cross_validate(
         self, data: Any, folds: int = 10, *, weights: Any = None, num_restarts: int = 5, seed: Any = 0
     ) -> CrossValidation:

@@ -119,6 +119,11 @@ class Stability:
     def __repr__(self) -> str:
         return f"Stability(chosen={self.chosen}, share={self.share:.3f}, agreement={np.mean(self.agreement):.3f})"
 
+    def __str__(self) -> str:
+        from .text import of_stability
+
+        return of_stability(self)
+
 
 def stability(
     selection: Selection, data: Any, num_resamples: int, weights: Any, num_restarts: int, fraction: float, seed: Any

@@ -49,6 +49,11 @@ class CrossValidation:
     def __repr__(self) -> str:
         return f"CrossValidation(best={self.best}, one_standard_error={self.one_standard_error})"
 
+    def __str__(self) -> str:
+        from .text import of_cross_validation
+
+        return of_cross_validation(self)
+
 
 def _mean_and_error(score: np.ndarray) -> tuple[float, float]:
     """Mean over folds and its standard error; a fold without a fit leaves neither."""
