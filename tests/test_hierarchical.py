@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import told
 from scipy import stats
 
 from jaxem.bayes import hierarchical
@@ -166,6 +167,8 @@ def test_trouble_comes_first(posterior, recwarn):
     bad = dataclasses.replace(posterior, sample_stats={"diverging": diverged})
     assert "WARNING: 2 transitions diverged" in bad.report().splitlines()[1]
     assert "divergences=2" in repr(bad)
+    assert told(bad).splitlines()[1].strip().startswith("2 transitions diverged")
+    assert all(name in told(bad) for name in bad.table.index)
     bad.summary()
     assert str(recwarn[0].message).startswith("2 transitions diverged")
 

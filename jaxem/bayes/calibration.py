@@ -109,6 +109,11 @@ class Calibration:
         count = len(next(iter(self.ranks.values())))
         return f"Calibration(datasets={count}, quantities={len(self.ranks)}, uniform={self.uniform})"
 
+    def __str__(self) -> str:
+        from .text import calibration
+
+        return calibration(self)
+
 
 def sbc(problem: Problem, *, num_datasets: int = 400, num_draws: int = 99, seed: Any = 0) -> Calibration:
     """Calibrate a sampler by simulation.

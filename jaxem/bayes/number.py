@@ -56,10 +56,16 @@ class KComparison:
     def __repr__(self) -> str:
         return f"KComparison(best={self.best}, method={self.method!r}, ess={self.ess:.0f}, rhat={self.rhat:.3f})"
 
+    def __str__(self) -> str:
+        from .text import number_of_components
+
+        return number_of_components(self)
+
     def report(self) -> str:
         """The table as text, warnings first."""
-        head = [f"K = {self.best} by {self.method}; effective sample size of K {self.ess:.0f}, R-hat {self.rhat:.3f}"]
-        head += [f"WARNING: {sentence}" for sentence in self.warnings]
+        from .text import choice_of_k
+
+        head = (choice_of_k(self), *(f"WARNING: {sentence}" for sentence in self.warnings))
         return "\n".join([*head, self.table.to_string(index=False, float_format=lambda value: f"{value:.3f}")])
 
     def plot(self, ax: Any = None) -> Any:

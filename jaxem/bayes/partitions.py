@@ -111,14 +111,20 @@ class PartitionPosterior:
 
     def report(self) -> str:
         """The table as text, warnings first."""
-        chains, sweeps = self.num_components.shape
-        head = [f"{self.model}: {chains} chains of {sweeps} sweeps", *(f"WARNING: {sentence}" for sentence in self.warnings)]
+        from .text import sampled
+
+        head = (sampled(self.model, self.num_components, "sweep"), *(f"WARNING: {sentence}" for sentence in self.warnings))
         return "\n".join([*head, self.table.to_string(float_format=lambda value: f"{value:.4g}")])
 
     def __repr__(self) -> str:
         chains, sweeps = self.num_components.shape
         most = int(self.posterior_filled.argmax()) + 1
         return f"PartitionPosterior({self.model!r}, chains={chains}, sweeps={sweeps}, most often filled={most})"
+
+    def __str__(self) -> str:
+        from .text import partitions
+
+        return partitions(self)
 
 
 @dataclasses.dataclass(frozen=True)

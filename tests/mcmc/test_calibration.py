@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from helpers import told
 
 from jaxem.bayes import PoissonPrior, UnknownK, mixing, sbc
 
@@ -37,6 +38,13 @@ def test_right_sampler_passes(right):
     assert right.warnings == ()
     assert right.table.loc["mean", "coverage_90"] == pytest.approx(0.9, abs=0.045)
     assert right.ranks["sign"].max() == 99  # ties are broken at random, so that ranks of few values are uniform too
+
+
+def test_print_shows_every_quantity(right):
+    said = told(right)
+    assert "uniform" in said
+    for name, row in right.table.iterrows():
+        assert f"{row['coverage_90']:.4g}" in next(line for line in said.splitlines() if line.startswith(str(name)))
 
 
 @pytest.mark.parametrize(("wrong", "coverage"), [(Normal(wide=0.5), (0.4, 0.75)), (Normal(shift=0.3), (0.6, 0.89))])

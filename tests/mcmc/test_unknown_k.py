@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
 import jax
 import numpy as np
 import pytest
+from helpers import told
 from scipy import stats
 from scipy.special import gammaln
 
@@ -188,6 +190,30 @@ def test_compare_k_puts_everything_in_one_table(by_k):
 def test_warnings_lead_the_report(by_k):
     assert any("the largest that was allowed" in sentence for sentence in by_k.warnings)
     assert by_k.report().splitlines()[1].startswith("WARNING: ")
+
+
+def test_print_shows_the_probability_of_every_k(by_k):
+    said = told(by_k)
+    lines = {line.split()[0].rstrip("*"): line for line in said.splitlines() if line.strip()}
+    for k, share in enumerate(by_k.posterior_k, 1):
+        assert str(k) in lines or share < 0.001
+        assert f" {share:.4f} " in lines.get(str(k), f" {share:.4f} ")
+    assert f"{by_k.best}*" in said.split()
+    assert all(sentence in " ".join(said.split()) for sentence in by_k.warnings)
+    assert all(f" {share:.4f} " in told(by_k.posterior) for share in by_k.posterior_filled if share >= 0.001)
+
+
+def test_what_is_rare_is_told_of_together(by_k):
+    rare = np.r_[by_k.posterior_k, np.zeros(96)]
+    posterior = dataclasses.replace(by_k.posterior, posterior_k=rare)
+    assert "5..100: below 0.001 each" in told(posterior)
+
+
+def test_a_bound_on_k_is_no_posterior(by_k):
+    bound = np.full_like(by_k.posterior.num_components, 4)
+    process = dataclasses.replace(by_k.posterior, num_components=bound, posterior_k=np.array([0.0, 0.0, 0.0, 1.0]))
+    assert "p(K)" not in told(process)
+    assert "p(filled)" in told(process)
 
 
 def test_posterior_of_partitions(by_k):

@@ -115,8 +115,9 @@ class HierarchicalPosterior:
 
     def report(self) -> str:
         """The table as text, warnings first."""
-        head = [f"{self.model}: {self.log_likelihood.shape[0]} chains of {self.log_likelihood.shape[1]} draws"]
-        head += [f"WARNING: {sentence}" for sentence in self.warnings]
+        from ..text import sampled
+
+        head = (sampled(self.model, self.log_likelihood, "draw"), *(f"WARNING: {sentence}" for sentence in self.warnings))
         return "\n".join([*head, self.table.to_string(float_format=lambda value: f"{value:.4g}")])
 
     def __repr__(self) -> str:
@@ -126,3 +127,8 @@ class HierarchicalPosterior:
             f"HierarchicalPosterior({self.model!r}, chains={chains}, draws={draws}, "
             f"rhat={self.rhat:.3f}, ess={self.ess:.0f}, divergences={self.num_divergences}{trouble})"
         )
+
+    def __str__(self) -> str:
+        from ..text import hierarchical
+
+        return hierarchical(self)
