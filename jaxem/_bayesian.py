@@ -67,7 +67,7 @@ def posterior(selection: Selection, post: Posterior, out: Path | None, as_json: 
 
     The family and the number of clusters are chosen by BIC from those allowed. What is wrong with the draws is said first.
     """
-    return _as_json(selection, {"posterior": _described(post)}) if as_json else str(post)
+    return _as_json(selection, {"posterior": _described(post)}) if as_json else _numbered(post, str(post))
 
 
 @_command
@@ -81,7 +81,12 @@ def compare(selection: Selection, post: Posterior, out: Path | None, as_json: bo
     both = compare_em_mcmc(post.fit, post, by_k=selection if len(selection.table) > 1 else None)
     if out:
         _write_comparison(both, out)
-    return _as_json(selection, {"comparison": both.to_dict()}) if as_json else str(both)
+    return _as_json(selection, {"comparison": both.to_dict()}) if as_json else _numbered(post, str(both))
+
+
+def _numbered(post: Posterior, told: str) -> str:
+    """What is told, and how its components are called by the other commands."""
+    return told if post.meaningless else f"{told}\nComponents are numbered as in Python: [0] is cluster 1 of jaxem predict.\n"
 
 
 def _sampled(

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from . import text
 from .selection.text import asked, axes, choice, seeded
-from .text import INDENT
+from .text import INDENT, NUMBERED
 
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def cluster_table(fit: Fit, width: int) -> list[Text]:
     """The parameters of a fit in the data's own units, in lines: a cluster a row, or a column where that is too wide."""
     table, caption = text.clusters(fit, MOST_COLUMNS, first=1)
     cells = [[Text(title, "bold"), *map(Text, entries)] for title, entries in table]
-    return [*text.either_way(cells, width, grid), *_prose(caption, width, INDENT, style="dim")]
+    return [*text.either_way(cells, width, grid), *_prose(f"{caption}; {NUMBERED}", width, INDENT, style="dim")]
 
 
 def grid(columns: Sequence[Sequence[Text]], width: int, gap: int = 3) -> list[Text]:

@@ -12,6 +12,7 @@ import numpy as np
 from . import _storage
 from ._page import bullets, document, figure, prose, table
 from ._version import __version__
+from .text import NUMBERED
 
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _parameters(fit: Fit) -> str:
         values = "".join(f"<td>{mean:.4g}{extra}</td>" for mean, extra in zip(means[k], spread, strict=True))
         lines.append(f"<tr><td>{k + 1}</td><td>{weight:.2f}</td><td>{fit.sizes[k]:g}</td>{values}</tr>")
     note = "mean ± standard deviation within the cluster" if sds is not None else "expected count"
-    return f"{table(lines)}<p><small>{note}.</small></p>{_covariances(fit)}"
+    return f"{table(lines)}<p><small>{note}; {NUMBERED}.</small></p>{_covariances(fit)}"
 
 
 def _errors(fit: Fit, data: Any, weights: Any) -> tuple[StandardErrors | None, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .result import Fit, Params
 
 WIDTH = 80
+NUMBERED = "in Python cluster 1 is number 0"  # wherever clusters are counted from 1
 INDENT = 2
 LONGEST_NAME = 20
 MOST_NAMED = 8

@@ -75,6 +75,7 @@ class TestReport:
             "Chosen: EEE with K = 3: BIC 2314.3, log-likelihood -1126.3, 11 parameters.",
             "4.47 ± 0.28   80.9 ± 5.8",
             "How far to trust it",
+            "in Python cluster 1 is number 0",
             "The runner-up, ",
         ):
             assert part in (report.out if "  " in part else report.prose)

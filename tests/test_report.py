@@ -92,6 +92,10 @@ def test_is_written_whole(selection, tmp_path, monkeypatch):
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_the_page_says_how_python_counts(page):
+    assert page.count("in Python cluster 1 is number 0") == 1
+
+
 def by_number(said, title="cluster"):
     """The lines of a table by their first cell."""
     lines = said.splitlines()

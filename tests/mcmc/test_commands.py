@@ -27,6 +27,7 @@ def test_posterior_prints_a_table_and_both_optima(counts, capsys):
     assert "poisson with K = 2: " in said
     assert "Log-posterior at the optima" in said
     assert "rates[1, count]" in said
+    assert "[0] is cluster 1 of jaxem predict" in said
 
 
 def test_posterior_as_json_and_in_a_folder(counts, capsys, tmp_path):
