@@ -1,4 +1,4 @@
-"""Observed information: how sharply the log-likelihood bends at a fit, and what that says of its errors. Imports layers 0 to 2 and problem.
+"""Observed information: how the log-likelihood bends at a fit, and what that says of its errors. Imports layers 0 to 2, problem, again.
 
 No family writes down coordinates for this. At a maximum θ = M(s), the image of the statistics s of one E-step, and near it u ↦ M(s + Bu)
 runs over the model's legal params, whatever constraints tie them together: B is chosen so that u has as many entries as the model
@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from . import again, protocol
 from . import families as family_names
-from . import protocol, tabular
 from ._compiler import quick_jit
 from ._precision import precision
 from ._pytree import pytree, replace
@@ -116,6 +116,7 @@ class Local:
         data: The data of the fit.
         weights: Its row weights.
     Raises:
+        ValueError: if these are not the data that the fit was made from.
         RuntimeError: if the information matrix is singular, in a sentence that says why.
     """
 
@@ -194,12 +195,10 @@ def bound(fit: Any, data: Any, weights: Any = None) -> Problem:
     """The fit's data in internal units, with its family bound to them.
 
     Raises:
-        ValueError: if these are not data of the fit's columns.
+        ValueError: if these are not the data that the fit was made from.
     """
-    rows = fit.rows(data, missing=True)
-    checked = tabular.read(rows, weights, missing=True)
-    table = tabular.Table(rows, checked.weight, fit.columns).without_empty_rows()
-    family = fit.source if fit.source is not None else family_names.resolve(fit.family, rows.shape[1])[0]
+    table = again.read(fit, data, weights)
+    family = fit.source if fit.source is not None else family_names.resolve(fit.family, len(fit.columns))[0]
     with precision(np.float64):
         return Problem(table, [family], [fit.num_components], Options.as_of(fit))
 
@@ -220,6 +219,4 @@ def _refuse(fit: Any, here: Curvature) -> None:
             if least < -SINGULAR
             else "some parameters are not determined"
         )
-        raise RuntimeError(
-            f"the information matrix of {label} is singular: {why}; {advice}, and check that the data are the fit's"
-        )
+        raise RuntimeError(f"the information matrix of {label} is singular: {why}; {advice}")

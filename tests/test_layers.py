@@ -28,7 +28,7 @@ LAYERS = {
     3: [
         "ward noise filling prior options init moves programs padding lanes cell search units terms given publish tabular text"
         " criteria trust rowwise density result problem fitting saving convert resampling own_data replicates information entries"
-        " standard_errors"
+        " standard_errors again"
     ],
     4: ["selection"],
     5: ["datasets", "plot", "report", "bayes", "sklearn"],

@@ -8,11 +8,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 import jaxem
-from jaxem import resampling
+from jaxem import again, resampling
 from jaxem._precision import precision
 from jaxem.selection import bootstrap_lrt, doubt, merge, resampled
 from jaxem.selection.stability import adjusted_rand
@@ -205,3 +206,69 @@ def test_structures_of_every_kind_share_a_room(fitted, x):
         joints = [next(room.log_joint(fit.family, [room.params(fit)])) for fit in both]
     for joint in joints:
         np.testing.assert_allclose(np.logaddexp.reduce(joint, axis=0), fitted.log_prob(x), rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def weights(faithful):
+    return np.random.default_rng(1).integers(0, 4, len(faithful)).astype(float)
+
+
+@pytest.fixture(scope="module")
+def weighted(faithful, weights):
+    return jaxem.select(faithful, ["EEE", "VVV"], [2, 3], weights=weights, num_restarts=4, moves=False)
+
+
+CONTINUED = {
+    "standard errors": lambda sel, data, **w: sel.best.standard_errors(data, **w),
+    "sandwich": lambda sel, data, **w: sel.best.standard_errors(data, "sandwich", **w),
+    "bootstrap": lambda sel, data, **w: sel.best.standard_errors(data, "bootstrap", num_replicates=4, **w),
+    "weighted bootstrap": lambda sel, data, **w: sel.best.standard_errors(data, "weighted-bootstrap", num_replicates=4, **w),
+    "parametric": lambda sel, data, **w: sel.best.standard_errors(data, "parametric-bootstrap", num_replicates=4, **w),
+    "cross-validation": lambda sel, data, **w: sel.cross_validate(data, 2, num_restarts=0, **w),
+    "stability": lambda sel, data, **w: sel.stability(data, 2, num_restarts=0, **w),
+    "merging": lambda sel, data, **w: sel.merge(data, **w),
+}
+
+
+@pytest.mark.parametrize("name", CONTINUED)
+def test_what_goes_on_from_a_fit_goes_on_from_its_data(weighted, faithful, weights, name):
+    """Forgotten weights, others of the same sum and other rows are refused: nothing in the answer would show them."""
+    go_on = CONTINUED[name]
+    for data, given in (
+        (faithful, None),
+        (faithful, weights[::-1]),
+        (faithful.iloc[:-1], weights[:-1]),
+        (faithful + 1, weights),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^these are not the rows that the fit was made from, or not with its weights: .*same"
+        ):
+            go_on(weighted, data, weights=given)
+    go_on(weighted, faithful, weights=weights)
+
+
+def test_the_report_says_why_it_has_no_errors(weighted, faithful, tmp_path):
+    weighted.report(tmp_path / "page.html", faithful)
+    assert "There are no standard errors: these are not the rows" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_makes_no_other_data(dtype, rng):
+    """Of many rows, with offsets, with sums in another order, with missing cells, in float32: the same data remain the same."""
+    x = np.concatenate([rng.normal(size=(3000, 2)), rng.normal(3, 0.01, size=(2000, 2))]) * [1e5, 1e-4] + [1e7, 3.0]
+    x[::7, 1] = np.nan
+    weights = rng.uniform(0.5, 2.0, len(x))
+    fit = jaxem.fit(x, "VVV", 2, weights=weights, dtype=dtype, num_restarts=2, moves=False)
+    again.read(fit, x, weights)
+    order = rng.permutation(len(x))
+    again.read(fit, pd.DataFrame(x[order][:, ::-1], columns=["x2", "x1"]), weights[order])
+    with pytest.raises(ValueError, match="total weight"):
+        again.read(fit, x[1:], weights[1:])
+    with pytest.raises(ValueError, match="same weights"):
+        again.read(fit, x, weights[order])
+
+
+def test_a_fit_from_elsewhere_may_know_no_likelihood(fitted, faithful, x):
+    """Nothing can be compared, and what was said before the fit came is said no more."""
+    unknown = dataclasses.replace(fitted, log_likelihood=np.nan, num_rows=np.nan)
+    np.testing.assert_allclose(merge(unknown, x).entropy, merge(fitted, faithful).entropy)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import tabular
+from .. import again, tabular
 from .._compiler import quick_jit
 from .._precision import precision
 from ..models.mixture import Mixture, MixtureParams
@@ -119,12 +119,8 @@ def _checked_rows(fit: Fit, data: Any) -> np.ndarray:
         raise ValueError(
             f"row {row + 1}, column {fit.columns[column]!r} is missing; the posterior needs complete rows: drop or fill it"
         )
-    here = float(fit.log_prob(rows).sum())
-    if abs(here - fit.log_likelihood) > 1e-4 * max(1.0, abs(fit.log_likelihood)):
-        raise ValueError(
-            f"these are not the rows that the fit was made from, or it was made with weights: its log-likelihood is "
-            f"{fit.log_likelihood:.2f}, and on these rows {here:.2f}; give the same rows, unweighted"
-        )
+    table = tabular.Table(rows, np.ones(len(rows)), fit.columns)
+    again.check(fit, table, "give the same rows; a fit with weights has no posterior here")
     return rows
 
 

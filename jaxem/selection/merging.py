@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import tabular
+from .. import again, tabular
 
 
 if TYPE_CHECKING:
@@ -84,10 +84,12 @@ def merge(fit: Fit, data: Any, weights: Any = None) -> MergeTree:
 
     Args:
         fit: A fit.
-        data: The rows to weigh the overlap on; the fit's own.
-        weights: Row weights (n,).
+        data: The rows of the fit (a fit holds no data): on them the overlap is weighed.
+        weights: Row weights (n,), if the fit had some.
     Returns:
         A `MergeTree`: a partition of the components for every number of clusters.
+    Raises:
+        ValueError: if these are not the data that the fit was made from.
     References:
         Baudry, Raftery, Celeux, Lo & Gottardo 2010, JCGS 19; the elbow is their piecewise linear fit with one break.
 
@@ -97,8 +99,8 @@ def merge(fit: Fit, data: Any, weights: Any = None) -> MergeTree:
         >>> merge(jaxem.fit(data, "EEE", 3), data).partitions[2]
         ((0, 2), (1,))
     """
+    weight = again.read(fit, data, weights).weight
     resp = fit.predict_proba(data).T
-    weight = tabular.read(resp.T, weights).weight
     resp = resp[: fit.num_components]  # noise is no cluster, and joins none
     clusters: list[tuple[int, ...]] = [(j,) for j in range(fit.num_components)]
     partitions, entropy = {len(clusters): tuple(clusters)}, [float(_entropy(resp).sum(0) @ weight)]

@@ -171,7 +171,7 @@ class Selection:
         Returns:
             A `CrossValidation`: `.table`, `.best` and `.one_standard_error`.
         Raises:
-            ValueError: for bad values.
+            ValueError: for bad values, or other data than the selection was made from.
             RuntimeError: if no cell has a fit in every fold.
         References:
             Smyth 2000, Statistics and Computing 10; the one-standard-error rule: Breiman et al. 1984, CART, sec. 3.4.3.
@@ -205,7 +205,7 @@ class Selection:
             A `Stability`: `.table` (how often each cell wins), `.agreement` (adjusted Rand index with the choice) and
             `.coclustering()`.
         Raises:
-            ValueError: for bad values.
+            ValueError: for bad values, or other data than the selection was made from.
             RuntimeError: if some part has no usable fit.
         References:
             Ben-Hur, Elisseeff & Guyon 2002, Pacific Symposium on Biocomputing 7; co-clustering: Monti, Tamayo, Mesirov & Golub

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import again, init, tabular
 from .. import families as family_names
-from .. import init, tabular
 from ..models.mixture import MixtureParams
 from ..options import Options
 from ..problem import Problem
@@ -96,9 +96,17 @@ class Room:
 
 
 def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:
-    """The selection's fits by class of family, each class with the data in its own units."""
+    """The selection's fits by class of family, each class with the data in its own units.
+
+    Raises:
+        ValueError: if these are not the data that the selection was made from.
+        RuntimeError: if no cell has a fit.
+    """
     fits = [fit for fit in selection.fits.values() if not fit.status.failed]
-    some = fits[0]
+    if not fits:
+        raise RuntimeError("no cell of the selection has a fit: there is nothing to begin with on parts of the rows")
+    some = next(iter(selection.ranking()), fits[0])
+    again.read(some, data, weights)
     rows = some.rows(data, missing=True)
     weight = tabular.read(rows, weights, missing=True).weight
     groups: dict[Any, list[Fit]] = {}
