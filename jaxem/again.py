@@ -60,9 +60,10 @@ def check(
     near = abs(here - fit.log_likelihood) <= SAME * max(total, fit.num_rows) * len(fit.columns)
     if near and abs(total - fit.num_rows) <= SAME_TOTAL * total:
         return
-    asked = f"{advice}, and the same labels" if table.label is not None else advice
+    known = "labels" in fit.terms
+    asked = f"{advice}, and the same labels" if known else advice if table.label is None else f"{advice}, without labels"
     raise ValueError(
-        f"these are not the rows that the fit was made from, or not with its weights: its log-likelihood is "
+        f"these are not the rows that the fit was made from, or not with its weights{' or labels' * known}: its log-likelihood is "
         f"{fit.log_likelihood:.7g} with a total weight of {fit.num_rows:.7g}, and that of these is {here:.7g} with {total:.7g}; {asked}"
     )
 

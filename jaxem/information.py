@@ -115,14 +115,15 @@ class Local:
         fit: A `Fit`.
         data: The data of the fit.
         weights: Its row weights.
+        labels: Its labels.
     Raises:
         ValueError: if these are not the data that the fit was made from.
         RuntimeError: if the information matrix is singular, in a sentence that says why.
     """
 
-    def __init__(self, fit: Any, data: Any, weights: Any = None):
+    def __init__(self, fit: Any, data: Any, weights: Any = None, labels: Any = None):
         self.fit = fit
-        self.problem = bound(fit, data, weights)
+        self.problem = bound(fit, data, weights, labels)
         cell, engine = self.problem.cells[0], self.problem.engine
         self.model = cell.accurate
         size = fit.num_params - ("noise" in fit.terms)  # the volume counts as a parameter, and is not one of the likelihood
@@ -191,13 +192,13 @@ def params_at(model: Any, params: Any, points: Any) -> Any:
     return jax.vmap(lambda point: protocol.from_free(model, unravel(point)))(points)
 
 
-def bound(fit: Any, data: Any, weights: Any = None) -> Problem:
+def bound(fit: Any, data: Any, weights: Any = None, labels: Any = None) -> Problem:
     """The fit's data in internal units, with its family bound to them.
 
     Raises:
         ValueError: if these are not the data that the fit was made from.
     """
-    table = again.read(fit, data, weights)
+    table = again.read(fit, data, weights, labels)
     family = fit.source if fit.source is not None else family_names.resolve(fit.family, len(fit.columns))[0]
     with precision(np.float64):
         return Problem(table, [family], [fit.num_components], Options.as_of(fit))

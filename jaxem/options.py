@@ -102,16 +102,12 @@ class Options:
 
     @classmethod
     def as_of(cls, fit: Any, prior: dict[str, Any] | None = None) -> Options:
-        """One plain run under the terms of a fit.
+        """One plain run under the terms of a fit, its labels apart: these come with the rows.
 
         Args:
             fit: A `Fit`.
             prior: The prior that was asked for, as plain numbers, where fits with other K are wanted too: a fit knows its own.
-        Raises:
-            ValueError: if it was made with labels, which a fit does not hold.
         """
-        if "labels" in fit.terms:
-            raise ValueError("this needs the labels again, which a fit does not hold; it is not there for fits with labels")
         fixed = {name: getattr(fit.params, name) for name in fit.terms.get("fixed", ())}
         told = prior or fit.terms.get("prior")
         believed = None if told is None else Prior(**told)

@@ -82,6 +82,7 @@ class Replicates:
         weight: Row weights, shape (n,), or a function that gives those of a data set by its number.
         models: Mixtures of one kind, their families bound.
         width: Components every lane is padded to.
+        label: Components that rows are known to come from, −1 where that is not known, shape (n,), in all data sets; None if nothing is.
         tol: In nats of total log-likelihood.
         max_steps: The most E-steps of a run.
         num_finalists: Runs of a task that go on after the first stage.
@@ -94,6 +95,7 @@ class Replicates:
         models: Sequence[Mixture],
         width: int,
         *,
+        label: np.ndarray | None = None,
         tol: float = 1e-3,
         max_steps: int = 2000,
         num_finalists: int = 3,
@@ -102,6 +104,8 @@ class Replicates:
         example = rows(0) if callable(rows) else rows
         self.num_features, self.num_rows = example.shape
         self.padded = row_bucket(self.num_rows)
+        extra = self.padded - self.num_rows
+        self.label = None if label is None else jnp.asarray(np.pad(label, (0, extra), constant_values=-1), jnp.int32)
         gone = np.isnan(example)
         self.patterns = Patterns(gone, row_bucket) if gone.any() else None
         self.fill = Filler(example, weight(0) if callable(weight) else weight) if gone.any() else np.asarray
@@ -186,7 +190,7 @@ class Replicates:
             whole = np.pad(own, [(0, 0)] * (own.ndim - 1) + [(0, self.padded - self.num_rows)])
             return whole if callable(source) else jnp.asarray(whole)
 
-        data = Data(padded(held(self.rows, self.fill), self.rows), padded(held(self.weight), self.weight))
+        data = Data(padded(held(self.rows, self.fill), self.rows), padded(held(self.weight), self.weight), self.label)
         return data if self.patterns is None else self.patterns.data(held(self.rows), data), place
 
     def _blocks(self, lanes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

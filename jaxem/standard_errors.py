@@ -9,7 +9,8 @@ import numpy as np
 
 from . import tabular
 from ._precision import precision
-from .entries import flatten, labels, normal_intervals, unflatten
+from .entries import flatten, normal_intervals, unflatten
+from .entries import labels as names_of
 from .models.mixture import MixtureParams
 from .result import Params
 
@@ -101,22 +102,51 @@ def check_level(level: Any) -> float:
 
 
 def standard_errors(
-    fit: Fit, data: Any, kind: str, *, weights: Any, level: float, num_replicates: int, seed: Any
+    fit: Fit,
+    data: Any,
+    kind: str = "observed",
+    *,
+    weights: Any = None,
+    labels: Any = None,
+    level: float = 0.95,
+    num_replicates: int = 999,
+    seed: Any = 0,
 ) -> StandardErrors:
-    """See `Fit.standard_errors`."""
+    """Standard errors and confidence intervals of the parameters; see `Fit.standard_errors`, which takes no labels.
+
+    Args:
+        fit: A `Fit`.
+        data: As there.
+        kind: As there; "parametric-bootstrap" is not there for fits with labels.
+        weights: As there.
+        labels: The labels (n,) of the fit, if it had some: the likelihood is then that of rows and labels, and resampled rows keep theirs.
+        level: As there.
+        num_replicates: As there.
+        seed: As there.
+    """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
+    if "labels" in fit.terms:
+        if kind == "parametric-bootstrap":
+            raise ValueError(
+                "the parametric bootstrap is not supported for fits with labels: which of its rows would be labelled is no part of the "
+                "model; use another kind"
+            )
+        if labels is None:
+            raise ValueError(
+                "this fit was made with labels, which a fit does not hold: give the same ones again, as "
+                "jaxem.standard_errors.standard_errors(fit, data, labels=labels)"
+            )
     level, arrays = check_level(level), fit.params.asdict()
     estimates = flatten(arrays)
     more: dict[str, Any] = {}
     if kind in ANALYTIC:
         from .information import Local
 
-        covariance = Local(fit, data, weights).published_covariance(flatten, sandwich=kind == "sandwich")
+        covariance = Local(fit, data, weights, labels).published_covariance(flatten, sandwich=kind == "sandwich")
     else:
-        refitted = refits(
-            fit, data, kind, weights, tabular.count("num_replicates", num_replicates, 2), tabular.seed_words(seed)
-        )
+        count, words = tabular.count("num_replicates", num_replicates, 2), tabular.seed_words(seed)
+        refitted = refits(fit, data, kind, weights, labels, count, words)
         usable = len(refitted.estimates)
         if usable < 2:
             raise RuntimeError(
@@ -131,7 +161,7 @@ def standard_errors(
         params=unflatten(np.sqrt(np.maximum(np.diag(covariance), 0)), arrays),
         estimates=estimates,
         covariance=(covariance + covariance.T) / 2,
-        labels=labels(arrays, fit.columns),
+        labels=names_of(arrays, fit.columns),
         level=level,
         **more,
     )
@@ -152,14 +182,15 @@ class Refits:
     num_unclear: int
 
 
-def refits(fit: Fit, data: Any, kind: str, weights: Any, num_replicates: int, seed: tuple[int, ...]) -> Refits:
+def refits(fit: Fit, data: Any, kind: str, weights: Any, labels: Any, num_replicates: int, seed: tuple[int, ...]) -> Refits:
     """Refit to replicates, from the fit itself, and bring the components of each into the fit's order."""
     from . import resampling
     from .information import bound
     from .replicates import Replicates, Task
 
-    problem = bound(fit, data, weights)
-    model, weight, k = problem.cells[0].model, problem.table.weight, fit.num_components
+    problem = bound(fit, data, weights, labels)
+    model, k = problem.cells[0].model, fit.num_components
+    weight, label = problem.table.weight, problem.table.label
     family = model.family
     components = family.adopt(fit.params.asdict(), problem.units.centre, problem.units.scale)
     params = MixtureParams(np.log(fit.params.weights), components)
@@ -174,10 +205,10 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, num_replicates: int, se
             own, num_replicates = resampling.jackknife(weight), int(np.count_nonzero(weight))
         else:
             own = (resampling.bootstrap if kind == "bootstrap" else resampling.weighted_bootstrap)(weight, seed)
-        replicates = Replicates(rows, own, [model], k)
+        replicates = Replicates(rows, own, [model], k, label=label)
         outcomes = replicates.fit([Task(number, 0, k, [params]) for number in range(num_replicates)])
         found = [outcome.params for outcome in outcomes if outcome.usable]
-        reader = Replicates(problem.units.rows, weight, [model], k)
+        reader = Replicates(problem.units.rows, weight, [model], k, label=label)
         everywhere = np.zeros(len(found) + 1, int)
         joints = reader.log_joint([params, *found], everywhere, everywhere)
         wanted = _responsibilities(next(joints))

@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import jaxem
-from jaxem import noise
+from jaxem import noise, resampling
+from jaxem.standard_errors import standard_errors
 
 
 SIZES = 120, 120, 30
@@ -157,6 +158,15 @@ def hessian(function, at, step):
     return (4 * once(step / 2) - once(step)) / 3
 
 
+@pytest.fixture(scope="module")
+def half_known():
+    """Two clusters that overlap, rows and labels."""
+    rng = np.random.default_rng(3)
+    x, label = np.concatenate([rng.normal(0, 1, 150), rng.normal(2.2, 0.7, 100)]), np.full(250, -1)
+    label[:25], label[150:170] = 1, 0
+    return x, label
+
+
 class TestLabels:
     def test_numbers_stay_and_the_likelihood_is_that_of_rows_and_labels(self, rows):
         label = np.full(len(rows), -1)
@@ -179,6 +189,90 @@ class TestLabels:
         plain, blank = jaxem.fit(rows, "VVV", 2, **short), jaxem.fit(rows, "VVV", 2, labels=[-1] * len(rows), **short)
         assert plain.log_likelihood == blank.log_likelihood
         assert blank.terms == {}
+
+    def test_errors_are_those_of_a_numerical_hessian(self, half_known):
+        x, label = half_known
+        fit = jaxem.fit(x, "V", 2, labels=label, tol=1e-9)
+
+        def log_likelihood(point):
+            sd = np.sqrt(point[3:])
+            joint = np.log([point[0], 1 - point[0]]) + stats.norm.logpdf(x[:, None], point[1:3], sd)
+            return np.where(label >= 0, joint[np.arange(250), label], logsumexp(joint, axis=1)).sum()
+
+        at = np.array([fit.params.weights[0], *fit.params.means[:, 0], *fit.params.covariances[:, 0, 0]])
+        near(log_likelihood(at), fit.log_likelihood, 1e-12, 0)
+        wanted = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, at, 1e-3))))
+        found = standard_errors(fit, x, labels=label).params
+        near([found.weights[0], *found.means[:, 0], *found.covariances[:, 0, 0]], wanted, 1e-5, 0)
+
+    def test_errors_of_every_kind_agree(self, half_known):
+        """The model is true and rows are labelled at random: what kinds differ by is the sample's own moments, a tenth or so."""
+        x, label = half_known
+        fit = jaxem.fit(x, "V", 2, labels=label)
+        wanted = standard_errors(fit, x, labels=label).params
+        for kind in ("sandwich", "bootstrap", "weighted-bootstrap", "jackknife"):
+            found = standard_errors(fit, x, kind, labels=label, num_replicates=200)
+            assert found.num_failed == found.num_unclear == 0
+            for name, array in wanted.asdict().items():
+                near(np.log(getattr(found.params, name) / array), np.zeros_like(array), 0, np.log(1.35))
+
+    @pytest.mark.parametrize("criterion", ["bic", "icl"])
+    def test_all_rows_choose_what_the_selection_chose(self, half_known, criterion):
+        """A resample of all rows and labels is the data."""
+        x, label = half_known
+        sel = jaxem.select(x, ["E", "V"], [2, 3], labels=label, criterion=criterion, num_restarts=5)
+        found = sel.stability(x, 1, labels=label, fraction=1.0)
+        assert found.winners == ((sel.best.family, sel.best.num_components),)
+        assert found.agreement[0] == 1.0
+        np.testing.assert_array_equal(found.labels[0], np.where(label >= 0, label, sel.best.predict(x)))
+
+    def test_folds_are_single_fits(self, half_known):
+        """The score of a fold is the held-out log-density of rows and labels, by a fit to the others and theirs."""
+        x, label = half_known
+        sel = jaxem.select(x, "V", 2, labels=label, num_restarts=5)
+        fold = resampling.folds(np.ones(len(x)), 3, (0,))
+        train, test = fold != 1, fold == 1
+        alone = jaxem.fit(x[train], "V", 2, labels=label[train], start=sel.best.params)
+        joint, known = alone.log_joint(x[test]), label[test]
+        wanted = np.where(known >= 0, joint[np.arange(len(joint)), known], logsumexp(joint, axis=1)).mean()
+        near(sel.cross_validate(x, 3, labels=label).scores["V", 2][1], wanted, 0, 1e-4)
+
+    def test_merging_has_no_doubt_about_known_rows(self, half_known):
+        x, label = half_known
+        sel = jaxem.select(x, "V", 2, labels=label, num_restarts=5)
+        unknown = sel.best.predict_proba(x)[label < 0]
+        near(sel.merge(x, labels=label).entropy[1], stats.entropy(unknown, axis=1).sum(), 1e-9, 0)
+
+    def test_labels_and_missing_cells(self, half_known):
+        x, label = half_known
+        holes = np.column_stack([x, np.random.default_rng(0).normal(size=len(x))])
+        holes[::5, 1] = np.nan
+        fit = jaxem.fit(holes, "VVV", 2, labels=label, num_restarts=5)
+        one, two = (
+            standard_errors(fit, holes, kind, labels=label, num_replicates=100).params for kind in ("observed", "bootstrap")
+        )
+        near(np.log(two.means / one.means), np.zeros((2, 2)), 0, np.log(1.4))
+
+    def test_other_labels_or_none_are_refused(self, half_known):
+        x, label = half_known
+        sel = jaxem.select(x, "V", 2, labels=label, num_restarts=5)
+        with pytest.raises(
+            ValueError, match=r"made with labels, .* jaxem\.standard_errors\.standard_errors\(fit, data, labels="
+        ):
+            sel.best.standard_errors(x)
+        for call in (sel.stability, sel.cross_validate, sel.merge):
+            with pytest.raises(
+                ValueError, match="made with labels, which a fit does not hold: give the same ones again, as labels="
+            ):
+                call(x)
+            with pytest.raises(ValueError, match=r"or not with its weights or labels: .* and the same labels"):
+                call(x, labels=np.roll(label, 3))
+        with pytest.raises(ValueError, match=r"or not with its weights or labels: .* -inf"):
+            sel.merge(x, labels=np.where(label == 1, 7, label))
+        with pytest.raises(ValueError, match="the parametric bootstrap is not supported for fits with labels: "):
+            standard_errors(sel.best, x, "parametric-bootstrap", labels=label)
+        with pytest.raises(ValueError, match=r"give the same rows again, .*, without labels"):
+            standard_errors(jaxem.fit(x, "V", 2, num_restarts=5), x, labels=label)
 
     def test_known_rows_keep_the_order_over_moves(self, rows):
         label = np.full(len(rows), -1)

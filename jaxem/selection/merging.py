@@ -79,13 +79,14 @@ class MergeTree:
         return of_merging(self)
 
 
-def merge(fit: Fit, data: Any, weights: Any = None) -> MergeTree:
+def merge(fit: Fit, data: Any, weights: Any = None, labels: Any = None) -> MergeTree:
     """Join a fit's components one pair at a time, always the pair that lowers the entropy most.
 
     Args:
         fit: A fit.
         data: The rows of the fit (a fit holds no data): on them the overlap is weighed.
         weights: Row weights (n,), if the fit had some.
+        labels: Labels (n,), if the fit had some: there is no doubt about these rows.
     Returns:
         A `MergeTree`: a partition of the components for every number of clusters.
     Raises:
@@ -99,8 +100,10 @@ def merge(fit: Fit, data: Any, weights: Any = None) -> MergeTree:
         >>> merge(jaxem.fit(data, "EEE", 3), data).partitions[2]
         ((0, 2), (1,))
     """
-    weight = again.read(fit, data, weights).weight
-    resp = fit.predict_proba(data).T
+    table = again.read(fit, data, weights, labels)
+    weight, resp = table.weight, fit.predict_proba(data).T
+    if table.label is not None:
+        resp = np.where(table.label >= 0, table.label == np.arange(len(resp))[:, None], resp)
     resp = resp[: fit.num_components]  # noise is no cluster, and joins none
     clusters: list[tuple[int, ...]] = [(j,) for j in range(fit.num_components)]
     partitions, entropy = {len(clusters): tuple(clusters)}, [float(_entropy(resp).sum(0) @ weight)]

@@ -156,7 +156,7 @@ class Selection:
         return of_selection(self)
 
     def cross_validate(
-        self, data: Any, folds: int = 10, *, weights: Any = None, num_restarts: int = 5, seed: Any = 0
+        self, data: Any, folds: int = 10, *, weights: Any = None, labels: Any = None, num_restarts: int = 5, seed: Any = 0
     ) -> CrossValidation:
         """Score every cell by the log-density of rows it was not fitted to.
 
@@ -166,6 +166,7 @@ class Selection:
             data: The rows of the selection (it holds no data).
             folds: Into how many parts of equal size the rows are cut, at random.
             weights: Row weights (n,), if the selection had some.
+            labels: Labels (n,), if the selection had some: scores are then log-densities of rows and labels.
             num_restarts: Random starts for each cell and fold.
             seed: An int or a JAX key.
         Returns:
@@ -178,7 +179,7 @@ class Selection:
         """
         from .validation import cross_validate
 
-        return cross_validate(self, data, folds, weights, num_restarts, seed)
+        return cross_validate(self, data, folds, weights, labels, num_restarts, seed)
 
     def stability(
         self,
@@ -186,6 +187,7 @@ class Selection:
         num_resamples: int = 200,
         *,
         weights: Any = None,
+        labels: Any = None,
         num_restarts: int = 2,
         fraction: float = 0.8,
         seed: Any = 0,
@@ -198,6 +200,7 @@ class Selection:
             data: The rows of the selection (it holds no data).
             num_resamples: How many parts.
             weights: Row weights (n,), if the selection had some.
+            labels: Labels (n,), if the selection had some; rows keep theirs.
             num_restarts: Random starts for each cell and part, beside the fit to all rows.
             fraction: Share of the rows in each part.
             seed: An int or a JAX key.
@@ -213,11 +216,11 @@ class Selection:
         """
         from .stability import stability
 
-        return stability(self, data, num_resamples, weights, num_restarts, fraction, seed)
+        return stability(self, data, num_resamples, weights, labels, num_restarts, fraction, seed)
 
-    def merge(self, data: Any, *, weights: Any = None) -> MergeTree:
+    def merge(self, data: Any, *, weights: Any = None, labels: Any = None) -> MergeTree:
         """Join the choice's components into clusters, for their number need not be that of clusters; see `jaxem.selection.merge`."""
-        return merge(self.best, data, weights)
+        return merge(self.best, data, weights, labels)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the criterion by number of components and family; see `jaxem.plot.criteria`."""

@@ -31,15 +31,23 @@ class Room:
         data: The data of the selection, its columns only.
         weights: Row weights.
         prior: The prior of the selection, as plain numbers.
+        label: Known components of the rows, −1 where they are not known; None where nothing is known.
     """
 
-    def __init__(self, fits: list[Fit], data: np.ndarray, weights: np.ndarray, prior: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        fits: list[Fit],
+        data: np.ndarray,
+        weights: np.ndarray,
+        prior: dict[str, Any] | None = None,
+        label: np.ndarray | None = None,
+    ):
         self.fits = fits
         self.names = list(dict.fromkeys(fit.family for fit in fits))
         sources = {fit.family: fit.source for fit in fits}
         families = family_names.resolve([sources[name] or name for name in self.names], data.shape[1])
         options = Options.as_of(fits[0], prior)
-        table = tabular.Table(data, weights, fits[0].columns).without_empty_rows()
+        table = tabular.Table(data, weights, fits[0].columns, label=label).without_empty_rows()
         sizes = sorted({fit.num_components for fit in fits})
         self.problem = problem = Problem(table, families, sizes, options)
         self.models = [cell.model for cell in problem.cells]
@@ -55,7 +63,8 @@ class Room:
         problem, out = self.problem, {}
         unit = unit_scale(problem.units.guesses, self.weight)
         noisy = problem.terms.region is not None
-        draws = [init.draws(unit, own(number), (*seed, number), noisy=noisy) for number in range(count)]
+        label = problem.table.label
+        draws = [init.draws(unit, own(number), (*seed, number), noisy=noisy, label=label) for number in range(count)]
         for part in self.parts:
             replicates = self._replicates(own, part)
             tasks = []
@@ -92,10 +101,11 @@ class Room:
             yield joint + self.problem.units.row_offset
 
     def _replicates(self, weight: Any, part: list[Fit]) -> Replicates:
-        return Replicates(self.problem.units.rows, weight, self.models, max(fit.num_components for fit in part))
+        width, label = max(fit.num_components for fit in part), self.problem.table.label
+        return Replicates(self.problem.units.rows, weight, self.models, width, label=label)
 
 
-def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:
+def rooms(selection: Selection, data: Any, weights: Any, labels: Any = None) -> list[Room]:
     """The selection's fits by class of family, each class with the data in its own units.
 
     Raises:
@@ -106,12 +116,12 @@ def rooms(selection: Selection, data: Any, weights: Any) -> list[Room]:
     if not fits:
         raise RuntimeError("no cell of the selection has a fit: there is nothing to begin with on parts of the rows")
     some = next(iter(selection.ranking()), fits[0])
-    again.read(some, data, weights)
+    again.read(some, data, weights, labels)
     rows = some.rows(data, missing=True)
-    weight = tabular.read(rows, weights, missing=True).weight
+    given = tabular.read(rows, weights, labels, missing=True)
     groups: dict[Any, list[Fit]] = {}
     for fit in fits:
         family = fit.source or family_names.resolve(fit.family, rows.shape[1])[0]
         groups.setdefault((type(family), fit.columns), []).append(fit)
     prior = selection.settings.get("prior")
-    return [Room(group, group[0].rows(data, missing=True), weight, prior) for group in groups.values()]
+    return [Room(group, group[0].rows(data, missing=True), given.weight, prior, given.label) for group in groups.values()]

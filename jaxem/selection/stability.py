@@ -126,7 +126,14 @@ class Stability:
 
 
 def stability(
-    selection: Selection, data: Any, num_resamples: int, weights: Any, num_restarts: int, fraction: float, seed: Any
+    selection: Selection,
+    data: Any,
+    num_resamples: int,
+    weights: Any,
+    labels: Any,
+    num_restarts: int,
+    fraction: float,
+    seed: Any,
 ) -> Stability:
     """See `Selection.stability`."""
     count, num_restarts = tabular.count("num_resamples", num_resamples), tabular.count("num_restarts", num_restarts, 0)
@@ -137,7 +144,7 @@ def stability(
     found: dict[Key, tuple[Room, list[Outcome]]] = {}
     failed = 0
     with precision(np.float64):
-        for room in rooms(selection, data, weights):
+        for room in rooms(selection, data, weights, labels):
             own = resampling.subsample(room.weight, fraction, words)
             for key, outcomes in room.refit(own, count, num_restarts, words).items():
                 found[key] = room, outcomes

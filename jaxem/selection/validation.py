@@ -61,14 +61,14 @@ def _mean_and_error(score: np.ndarray) -> tuple[float, float]:
 
 
 def cross_validate(
-    selection: Selection, data: Any, num_folds: int, weights: Any, num_restarts: int, seed: Any
+    selection: Selection, data: Any, num_folds: int, weights: Any, labels: Any, num_restarts: int, seed: Any
 ) -> CrossValidation:
     """See `Selection.cross_validate`."""
     num_folds, num_restarts = tabular.count("folds", num_folds, 2), tabular.count("num_restarts", num_restarts, 0)
     words = tabular.seed_words(seed)
     scores: dict[Key, np.ndarray] = {}
     with precision(np.float64):
-        for room in rooms(selection, data, weights):
+        for room in rooms(selection, data, weights, labels):
             if num_folds > np.count_nonzero(room.weight):
                 raise ValueError(f"folds is {num_folds}, but the data have only {np.count_nonzero(room.weight)} rows")
             fold = resampling.folds(room.weight, num_folds, words)
