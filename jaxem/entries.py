@@ -77,8 +77,9 @@ def normal_intervals(names: Any, estimates: np.ndarray, errors: np.ndarray, leve
         "log": (np.log, np.exp, lambda v: 1 / v),
         "z": (np.arctanh, np.tanh, lambda r: 1 / (1 - r**2)),
     }
-    for scale, (there, back, slope) in transforms.items():
-        rows = scales[scale] & (errors > 0)
-        at, spread = estimates[rows], reach * slope(estimates[rows]) * errors[rows]
-        lower[rows], upper[rows] = back(there(at) - spread), back(there(at) + spread)
+    with np.errstate(over="ignore"):  # an error beyond all bounds has an interval up to the end of the scale
+        for scale, (there, back, slope) in transforms.items():
+            rows = scales[scale] & (errors > 0)
+            at, spread = estimates[rows], reach * slope(estimates[rows]) * errors[rows]
+            lower[rows], upper[rows] = back(there(at) - spread), back(there(at) + spread)
     return lower, upper

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 
 
+LIGHT = 0.5  # mean of positive weights below which they are no frequencies, and log n is wrong by log 2 or more
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """Checked data.
@@ -127,7 +130,8 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
     if n == 0 or d == 0:
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
     _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; replace the value or leave out the row")
-    table = Table(values, _weights(weights, n), columns, label=_labels(labels, n))
+    weight = _weights(weights, n)
+    table = Table(values, weight, columns, tuple(_light(weight)), _labels(labels, n))
     if not missing:
         table.require_complete("this")
     return table
@@ -225,6 +229,17 @@ def _weights(weights: Any, num_rows: int) -> np.ndarray:
                 f"weights must have a finite sum, but with weights up to {weight.max():g} it overflows; rescale them"
             )
     return weight
+
+
+def _light(weight: np.ndarray) -> list[str]:
+    """A sentence on weights that cannot be frequencies, if they are none: what counts rows is at least 1, or 0."""
+    total, rows = weight.sum(), np.count_nonzero(weight)
+    if total >= LIGHT * rows:
+        return []
+    return [
+        f"The weights sum to {total:.3g} over {rows} rows: weights are frequencies, and criteria and analytic standard errors take their "
+        "sum for the number of rows; if they are no frequencies, rescale them to a mean of 1."
+    ]
 
 
 def _labels(labels: Any, num_rows: int) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import jax
@@ -162,6 +163,31 @@ def test_weights_are_relative_to_a_row(x, resp):
     whole, half = (jaxem.fit(x, "VVV", 3, start=resp, weights=np.full(len(x), w), tol=1e-9) for w in (1.0, 0.5))
     assert half.log_likelihood == pytest.approx(whole.log_likelihood / 2, rel=1e-9)
     agree(half.params.asdict(), whole.params.asdict(), rtol=1e-4, atol=1e-6)
+
+
+SHORT = {"num_restarts": 2, "moves": False}
+
+
+@pytest.mark.parametrize("weight", [1 / 272, 1e-9])
+def test_weights_that_are_no_frequencies_are_named(faithful, weight):
+    """Their sum stands for n in every criterion; and the errors of so few rows have no bound, without a word from NumPy."""
+    weights = np.full(len(faithful), weight)
+    told = f"The weights sum to {272 * weight:.3g} over 272 rows: weights are frequencies, .* rescale them to a mean of 1"
+    for found in (
+        jaxem.select(faithful, "VVV", [1, 2], weights=weights, **SHORT),
+        jaxem.fit(faithful, "VVV", 2, weights=weights, **SHORT),
+    ):
+        assert re.match(told, found.warnings[0])
+    table = found.standard_errors(faithful, weights=weights).table
+    assert np.isfinite(table["standard_error"]).all()
+    assert (table["lower"] < table["upper"]).all()
+
+
+def test_weights_that_may_be_frequencies_are_not(faithful, rng):
+    """Counts, rows set aside, weights around 1, and rows that count half."""
+    n = len(faithful)
+    for weights in (rng.integers(0, 4, n), np.arange(n) < 200, rng.uniform(0, 2, n) + 0.02, np.full(n, 0.5)):
+        assert jaxem.fit(faithful, "EEE", 1, weights=weights).warnings == ()
 
 
 def test_large_counts_keep_their_digits(rng):
