@@ -95,9 +95,12 @@ class Table:
         """The same table without columns that hold one value only, and with a warning for each.
 
         Raises:
-            ValueError: if no column is left.
+            ValueError: if no column is left, or there is one row only, in which every column is constant.
         """
         seen = self.seen()
+        if len(seen) == 1:
+            told = "the data have one row" if self.num_rows == 1 else "only one row has a positive weight"
+            raise ValueError(f"{told}, and one row is too few to cluster: give two or more")
         constant = (seen == (seen[0] if self.complete else np.nanmax(seen, axis=0))).all(0, where=~np.isnan(seen))
         if not constant.any():
             return self
@@ -123,7 +126,7 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
         ValueError: naming what was expected, what came, and where.
         TypeError: if the data are not numbers.
     """
-    values, columns = _columns(data)
+    values, columns, told = _columns(data)
     if values.ndim != 2:
         raise ValueError(f"data must have shape (n, d) or (n,), got shape {values.shape}")
     n, d = values.shape
@@ -131,7 +134,7 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
     _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; replace the value or leave out the row")
     weight = _weights(weights, n)
-    table = Table(values, weight, columns, tuple(_light(weight)), _labels(labels, n))
+    table = Table(values, weight, columns, (*told, *_light(weight)), _labels(labels, n))
     if not missing:
         table.require_complete("this")
     return table
@@ -145,8 +148,8 @@ def _refuse(bad: np.ndarray, values: np.ndarray, columns: tuple[str, ...], why: 
         raise ValueError(f"row {row + 1}, column {columns[column]!r} {why}{more}")
 
 
-def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Values (n, d) in float64 and names of the columns."""
+def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+    """Values (n, d) in float64, names of the columns, and a sentence where values were no numbers but have a number each."""
     if hasattr(data, "to_frame") and hasattr(data, "name") and not hasattr(data, "columns"):
         data = data.to_frame()  # a pandas or polars Series
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
@@ -154,16 +157,17 @@ def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"column names must be distinct, and {twice!r} occurs {names.count(twice)} times")
-        series = [np.asarray(data[name]) for name in data.columns]
+        series = [data[name] for name in data.columns]
     elif hasattr(data, "__dataframe__"):
         import pandas as pd
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas wants to be rid of this protocol, but some frames have no other
             frame = pd.api.interchange.from_dataframe(data)
-        names, series = [str(name) for name in frame.columns], [np.asarray(frame[name]) for name in frame.columns]
+        names, series = [str(name) for name in frame.columns], [frame[name] for name in frame.columns]
     else:
         _check_kind(data)
+        _refuse_category("x1", data)
         try:
             array = np.asarray(data)
         except ValueError:
@@ -174,11 +178,11 @@ def _columns(data: Any) -> tuple[np.ndarray, tuple[str, ...]]:
             raise ValueError(f"data must have shape (n, d) or (n,), got shape {array.shape}")
         names, series = [f"x{j + 1}" for j in range(array.shape[1])], list(array.T)
         if series and array.dtype == np.float64:  # as it is: nothing here writes to it
-            return array, tuple(names)
+            return array, tuple(names), []
     if not series:
         raise ValueError("data must have at least one column")
     numbers = [_numbers(name, values) for name, values in zip(names, series, strict=True)]
-    return np.stack(numbers, axis=1), tuple(names)
+    return np.stack(numbers, axis=1), tuple(names), _truths(names, series)
 
 
 def _check_kind(data: Any) -> None:
@@ -197,7 +201,32 @@ def _check_kind(data: Any) -> None:
             raise TypeError(f"data must be an array or a data frame, and are {kind}")
 
 
-def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+def _kind(column: Any) -> str:
+    """The name of a column's dtype in whatever library, in small letters; "" where it has none."""
+    return str(getattr(column, "dtype", "")).lower()
+
+
+def _refuse_category(name: str, column: Any) -> None:
+    if _kind(column).startswith(("categor", "enum")):
+        raise TypeError(
+            f"column {name!r} is categorical: what it holds are names, even where they look like numbers; leave it out, or make it numbers "
+            "on purpose, for instance with astype(float)"
+        )
+
+
+def _truths(names: list[str], series: list[Any]) -> list[str]:
+    """A sentence on columns of truth values, if there are any."""
+    found = [repr(name) for name, column in zip(names, series, strict=True) if _kind(column).startswith("bool")]
+    if not found:
+        return []
+    listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    what = f"Column {listed} holds" if len(found) == 1 else f"Columns {listed} hold"
+    return [f"{what} truth values, taken for the numbers 0 and 1."]
+
+
+def _numbers(name: str, column: Any) -> np.ndarray:
+    _refuse_category(name, column)
+    values = np.asarray(column)
     try:
         if np.iscomplexobj(values) or values.dtype.kind in "mM":
             raise TypeError

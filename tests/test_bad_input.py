@@ -48,6 +48,20 @@ DATA = {
     "text array": ([["1", "x"], ["2", "y"]], TypeError, r"^column 'x2' is not numeric \(it holds 'x'\)"),
     "dates": (FRAME.assign(c=pd.Timestamp("2020-01-01")), TypeError, r"^column 'c' is not numeric"),
     "complex": (X + 1j, TypeError, r"^column 'x1' is not numeric"),
+    "category": (
+        FRAME.assign(c=pd.Categorical([1, 2] * 15)),
+        TypeError,
+        r"^column 'c' is categorical: .*even where they look like",
+    ),
+    "text category": (
+        FRAME.assign(c=pd.Categorical(["a"] * 30)),
+        TypeError,
+        r"^column 'c' is categorical: .*; leave it out, or make",
+    ),
+    "categories": (pd.Categorical([1, 2, 5] * 10), TypeError, r"^column 'x1' is categorical: .* with astype\(float\)$"),
+    "category series": (pd.Series([1, 2, 5] * 10, name="s", dtype="category"), TypeError, r"^column 's' is categorical: "),
+    "one row": (X[:1], ValueError, r"^the data have one row, and one row is too few to cluster: give two or more$"),
+    "one number": ([3.0], ValueError, r"^the data have one row, and one row is too few"),
     "namesakes": (pd.DataFrame(X, columns=["a", "a"]), ValueError, r"^column.* 'a'"),
     "three axes": (np.ones((3, 2, 2)), ValueError, r"^data must have shape \(n, d\) or \(n,\), got shape \(3, 2, 2\)$"),
     "a number": (3.0, ValueError, r"^data must have shape \(n, d\) or \(n,\), got shape \(\)$"),
@@ -111,6 +125,7 @@ OPTIONS = {
         r"^weights must have a finite sum, .* 1e\+308 it overflows; ",
     ),
     "weights 0": ({"weights": np.zeros(30)}, ValueError, r"^weights must not all be zero$"),
+    "weights of one": ({"weights": np.eye(30)[3]}, ValueError, r"^only one row has a positive weight, and one row is too few"),
     "weights text": ({"weights": ["a"] * 30}, (TypeError, ValueError), r"^weights must be "),
 }
 

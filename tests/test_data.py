@@ -111,7 +111,14 @@ def test_frames_of_other_libraries_are_read(faithful, resp):
 
 def test_whole_numbers_and_truth_values_are_numbers(rng):
     frame = pd.DataFrame({"count": rng.poisson(5, 60), "flag": rng.uniform(size=60) < 0.5})
-    assert jaxem.fit(frame, "poisson", 1).params.rates[0].tolist() == pytest.approx(frame.mean().tolist())
+    fit = jaxem.fit(frame, "poisson", 1)
+    assert fit.params.rates[0].tolist() == pytest.approx(frame.mean().tolist())
+    assert fit.warnings == ("Column 'flag' holds truth values, taken for the numbers 0 and 1.",)
+    flags = rng.uniform(size=(60, 5)) < 0.5
+    for data in (flags, pd.DataFrame(flags, columns=["x1", "x2", "x3", "x4", "x5"], dtype="boolean")):
+        told = jaxem.fit(data, "poisson", 1).warnings
+        assert told == ("Columns 'x1', 'x2', 'x3' and 2 more hold truth values, taken for the numbers 0 and 1.",)
+    assert jaxem.fit(frame.astype(float), "poisson", 1).warnings == ()
 
 
 def test_new_rows_are_found_by_name_or_by_place(fitted, faithful, x):
