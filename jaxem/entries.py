@@ -10,12 +10,13 @@ import numpy as np
 from .result import Params
 
 
-def labels(arrays: Mapping[str, np.ndarray], columns: tuple[str, ...]) -> tuple[tuple[str, int, str], ...]:
-    """Names for the entries of `flatten`."""
+def labels(arrays: Mapping[str, np.ndarray], columns: tuple[str, ...]) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+    """Names for the entries of `flatten`: array, component, and the place in its array by column, by number along other axes."""
     out = []
     for name, array in _with_correlations(arrays).items():
-        for component in range(len(array)):
-            out += [(name, component, ", ".join(columns[i] for i in place)) for place in _places(name, array.shape[1:])]
+        axes = [columns if size == len(columns) else tuple(map(str, range(size))) for size in array.shape[1:]]
+        places = [tuple(axis[i] for axis, i in zip(axes, place, strict=True)) for place in _places(name, array.shape[1:])]
+        out += [(name, component, place) for component in range(len(array)) for place in places]
     return tuple(out)
 
 
@@ -67,10 +68,9 @@ def normal_intervals(names: Any, estimates: np.ndarray, errors: np.ndarray, leve
     reach = ndtri((1 + level) / 2)
     lower, upper = estimates - reach * errors, estimates + reach * errors
     scales = {"logit": np.zeros(len(errors), bool), "log": np.zeros(len(errors), bool), "z": np.zeros(len(errors), bool)}
-    for row, (name, _, columns) in enumerate(names):
-        first, *second = columns.split(", ")
+    for row, (name, _, place) in enumerate(names):
         scales["logit"][row] = name == "weights" and 0 < estimates[row] < 1
-        scales["log"][row] = name == "rates" or (name == "covariances" and second == [first])
+        scales["log"][row] = name == "rates" or (name == "covariances" and place[0] == place[1])
         scales["z"][row] = name == "correlations" and abs(estimates[row]) < 1
     transforms = {
         "logit": (lambda p: np.log(p / (1 - p)), lambda t: 1 / (1 + np.exp(-t)), lambda p: 1 / (p * (1 - p))),

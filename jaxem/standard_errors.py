@@ -35,7 +35,7 @@ class StandardErrors:
         params: The standard errors, a tree like `Fit.params`.
         estimates: The parameters in the order of the table's rows, shape (m,).
         covariance: Their covariance, shape (m, m).
-        labels: For each row: name of the parameter, number of the component, columns.
+        labels: For each row: name of the parameter, number of the component, its columns (along other axes, numbers).
         level: Coverage that the table's intervals aim at.
         replicates: Estimates from each replicate, shape (r, m), for bootstrap kinds; else None.
         num_failed: Replicates without a usable fit; they are left out.
@@ -47,7 +47,7 @@ class StandardErrors:
     params: Params
     estimates: np.ndarray
     covariance: np.ndarray
-    labels: tuple[tuple[str, int, str], ...]
+    labels: tuple[tuple[str, int, tuple[str, ...]], ...]
     level: float = 0.95
     replicates: np.ndarray | None = None
     num_failed: int = 0
@@ -78,7 +78,8 @@ class StandardErrors:
             lower, upper = np.quantile(self.replicates, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
         else:
             lower, upper = normal_intervals(self.labels, self.estimates, errors, level)
-        frame = pd.DataFrame(list(self.labels), columns=["parameter", "component", "columns"])
+        named = [(name, component, ", ".join(place)) for name, component, place in self.labels]
+        frame = pd.DataFrame(named, columns=["parameter", "component", "columns"])
         return frame.assign(estimate=self.estimates, standard_error=errors, lower=lower, upper=upper)
 
     def __repr__(self) -> str:

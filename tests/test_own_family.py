@@ -130,3 +130,23 @@ def test_its_fit_is_saved_and_loaded(fit, x, tmp_path):
 def test_its_checks_are_heard(x):
     with pytest.raises(ValueError, match="waiting times must be positive"):
         jaxem.fit(x - 10, Exponential(), 2)
+
+
+@jax.tree_util.register_static
+class Quartiles(Exponential):
+    """What it publishes need not go by column."""
+
+    name = "quartiles"
+
+    def publish(self, params, centre, scale):
+        rates = np.asarray(params.rate, float)
+        return {"rates": rates, "quartiles": np.log([4 / 3, 2, 4]) / rates}
+
+
+def test_what_it_publishes_has_errors(x, fit):
+    """By the delta method those of a quartile are those of the rate, times log 2 / rate²."""
+    own = jaxem.fit(x, Quartiles(), 2, tol=1e-9)
+    table = own.standard_errors(x).table.set_index(["parameter", "component", "columns"])["standard_error"]
+    median = table["quartiles", 0, "1"]
+    assert median == pytest.approx(table["rates", 0, "x"] * np.log(2) / own.params.rates[0, 0] ** 2, rel=1e-6)
+    assert own.standard_errors(x, "bootstrap", num_replicates=20).table["standard_error"].notna().all()

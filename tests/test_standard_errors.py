@@ -191,3 +191,15 @@ def test_bad_arguments_are_named(loose, x):
         loose.standard_errors(x, level=95)
     with pytest.raises(ValueError, match="the fit has 2 columns"):
         loose.standard_errors(x[:, :1])
+
+
+def test_columns_may_have_any_name(x, fitted):
+    """A comma in a name makes a variance no covariance: its interval stays in logarithms."""
+    named = jaxem.fit(pd.DataFrame(x, columns=["height, cm", "weight, kg"]), "EEE", 3, start=fitted.params)
+    plain = jaxem.fit(x, "EEE", 3, start=fitted.params)
+    got, wanted = (
+        named.standard_errors(pd.DataFrame(x, columns=["height, cm", "weight, kg"])).table,
+        plain.standard_errors(x).table,
+    )
+    np.testing.assert_allclose(got[["lower", "upper"]], wanted[["lower", "upper"]])
+    assert (got["columns"] == "height, cm, height, cm").any()
