@@ -164,6 +164,7 @@ class Fit(criteria.Scored, Density):
         kind: str = "observed",
         *,
         weights: Any = None,
+        labels: Any = None,
         level: float = 0.95,
         num_replicates: int = 999,
         seed: Any = 0,
@@ -182,13 +183,15 @@ class Fit(criteria.Scored, Density):
                 their components brought into the fit's order by the best matching of responsibilities. Of a fit with a prior, all are
                 those of its estimates under the prior: the Hessian is that of the log-posterior.
             weights: Row weights (n,), if the fit had some; they count as repeated rows.
+            labels: The labels (n,), if the fit had some: the likelihood is that of rows and labels, and resampled rows keep theirs. A
+                parametric bootstrap is then not there: which of its rows would be labelled is no part of the model.
             level: Coverage of the intervals.
             num_replicates: Refits, for the bootstrap kinds.
             seed: An int or a JAX key, for the bootstrap kinds.
         Returns:
             A `StandardErrors`: `.params` (a tree like `Fit.params`), `.table`, `.covariance`, `.intervals(level)`.
         Raises:
-            ValueError: for bad values, or data of other columns.
+            ValueError: for bad values, or other data than those of the fit.
             RuntimeError: if the information matrix is singular, or fewer than two refits are usable, with the reason.
         References:
             McLachlan & Peel 2000, Finite Mixture Models, sec. 2.15 and 2.16; the sandwich: White 1982, Econometrica 50; weighted
@@ -203,7 +206,9 @@ class Fit(criteria.Scored, Density):
         """
         from .standard_errors import standard_errors
 
-        return standard_errors(self, data, kind, weights=weights, level=level, num_replicates=num_replicates, seed=seed)
+        return standard_errors(
+            self, data, kind, weights=weights, labels=labels, level=level, num_replicates=num_replicates, seed=seed
+        )
 
     def posterior(
         self,

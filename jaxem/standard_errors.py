@@ -113,14 +113,14 @@ def standard_errors(
     num_replicates: int = 999,
     seed: Any = 0,
 ) -> StandardErrors:
-    """Standard errors and confidence intervals of the parameters; see `Fit.standard_errors`, which takes no labels.
+    """Standard errors and confidence intervals of the parameters; see `Fit.standard_errors`.
 
     Args:
         fit: A `Fit`.
         data: As there.
-        kind: As there; "parametric-bootstrap" is not there for fits with labels.
+        kind: As there.
         weights: As there.
-        labels: The labels (n,) of the fit, if it had some: the likelihood is then that of rows and labels, and resampled rows keep theirs.
+        labels: As there.
         level: As there.
         num_replicates: As there.
         seed: As there.
@@ -134,10 +134,7 @@ def standard_errors(
                 "model; use another kind"
             )
         if labels is None:
-            raise ValueError(
-                "this fit was made with labels, which a fit does not hold: give the same ones again, as "
-                "jaxem.standard_errors.standard_errors(fit, data, labels=labels)"
-            )
+            raise ValueError("this fit was made with labels, which a fit does not hold: give the same ones again, as labels=")
     level, arrays = check_level(level), fit.params.asdict()
     estimates = flatten(arrays)
     more: dict[str, Any] = {}

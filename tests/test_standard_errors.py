@@ -7,6 +7,7 @@ import json
 import pathlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -195,11 +196,8 @@ def test_bad_arguments_are_named(loose, x):
 
 def test_columns_may_have_any_name(x, fitted):
     """A comma in a name makes a variance no covariance: its interval stays in logarithms."""
-    named = jaxem.fit(pd.DataFrame(x, columns=["height, cm", "weight, kg"]), "EEE", 3, start=fitted.params)
-    plain = jaxem.fit(x, "EEE", 3, start=fitted.params)
-    got, wanted = (
-        named.standard_errors(pd.DataFrame(x, columns=["height, cm", "weight, kg"])).table,
-        plain.standard_errors(x).table,
-    )
+    table = pd.DataFrame(x, columns=["height, cm", "weight, kg"])
+    got = jaxem.fit(table, "EEE", 3, start=fitted.params).standard_errors(table).table
+    wanted = jaxem.fit(x, "EEE", 3, start=fitted.params).standard_errors(x).table
     np.testing.assert_allclose(got[["lower", "upper"]], wanted[["lower", "upper"]])
     assert (got["columns"] == "height, cm, height, cm").any()

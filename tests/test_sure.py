@@ -194,7 +194,7 @@ def test_a_lead_is_measured_against_its_noise(selection, x):
 def test_a_selection_can_ask_for_its_stability(faithful):
     found = jaxem.select(faithful, "EEE", range(2, 4), num_restarts=3, moves=False, num_resamples=5)
     assert found.doubts["stability"]["num_resamples"] == 5
-    assert found.trust_report[-1].startswith("Of 5 resamples")
+    assert found.trust_report[-1].startswith("Of 5 parts of the rows")
     assert json.loads(found.to_json())["doubts"]["stability"] == found.doubts["stability"]
 
 

@@ -70,7 +70,7 @@ class Room:
             tasks = []
             for fit in part:
                 k = fit.num_components
-                random = range(FIRST_RANDOM, FIRST_RANDOM + num_restarts * (k > 1))
+                random = range(FIRST_RANDOM, FIRST_RANDOM + num_restarts * (not fit.closed))
                 known = self.params(fit)
                 tasks += [
                     Task(
