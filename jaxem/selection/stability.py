@@ -113,7 +113,8 @@ class Stability:
         name = f"{self.chosen[0]} with K = {self.chosen[1]}"
         return (
             f"Of {len(self.winners)} parts of the rows, {self.share:.0%} chose {name} too and "
-            f"{self.share_of_num_components:.0%} the same K; their partitions agree with it to an adjusted Rand index of {np.mean(self.agreement):.2f} on average."
+            f"{self.share_of_num_components:.0%} the same K; their partitions agree with it to an adjusted Rand index of "
+            f"{np.mean(self.agreement):.2f} on average."
         )
 
     def __repr__(self) -> str:
