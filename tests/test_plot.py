@@ -10,15 +10,37 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from matplotlib.path import Path
+from scipy.spatial import ConvexHull
 
 import jaxem
 from jaxem import plot
+from jaxem.noise import Region
 from jaxem.selection import merge
 
 
 @pytest.fixture(scope="module")
 def counts(earthquakes):
     return jaxem.fit(earthquakes, "poisson", 2, num_restarts=2, moves=False)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    rng = np.random.default_rng(0)
+    data = np.r_[rng.normal(0, 0.3, (60, 2)), rng.normal(5, 0.3, (55, 2)), rng.uniform(-10, 10, (60, 2))]
+    return jaxem.fit(data, "VVV", 2, noise=True, num_restarts=2, moves=False), data
+
+
+def within(path, points):
+    """Whether points lie inside a path of closed curves, which may have holes: inside an odd number of them."""
+    return np.bitwise_xor.reduce([Path(curve).contains_points(points) for curve in path.to_polygons()])
+
+
+def of_clusters(fit):
+    """Points from the clusters of a Gaussian fit, without noise."""
+    rng, params = np.random.default_rng(1), fit.params
+    counts = rng.multinomial(20_000, params.weights / params.weights.sum())
+    return np.concatenate([rng.multivariate_normal(*one) for one in zip(params.means, params.covariances, counts, strict=True)])
 
 
 def labels(ax):
@@ -153,18 +175,54 @@ class TestRestarts:
             plot.restarts(selection, "EEE", 9)
 
 
-class TestFits:
-    def test_contours_hold_what_they_say(self, fitted):
-        ax = plot.density(fitted)
-        levels = ax.collections[1].levels
-        drawn = np.exp(fitted.log_prob(fitted.sample(20_000, seed=1)))
-        inside = [(drawn > level).mean() for level in levels]
-        np.testing.assert_allclose(inside, [0.95, 0.75, 0.5, 0.25], atol=0.02)
+class TestDensity:
+    def test_regions_hold_what_they_say(self, fitted, faithful):
+        ax = plot.density(fitted, faithful)
+        held = [within(path, fitted.sample(20_000, seed=1)).mean() for path in ax.collections[2].get_paths()]
+        np.testing.assert_allclose(held, [0.95, 0.75, 0.5, 0.25], atol=0.015)
+        assert labels(ax) == ["95 %", "75 %", "50 %", "25 %"]
+
+    def test_with_noise_they_hold_it_of_the_clusters(self, noisy):
+        fit, data = noisy
+        ax = plot.density(fit, data)
+        held = [within(path, of_clusters(fit)).mean() for path in ax.collections[2].get_paths()]
+        np.testing.assert_allclose(held, [0.95, 0.75, 0.5, 0.25], atol=0.015)
+        assert labels(ax)[-1] == f"noise ({100 * fit.noise_weight:.0f} %)"
+        assert "without noise" in ax.get_legend().get_title().get_text()
+
+    def test_the_region_of_the_noise_is_in_sight(self, noisy):
+        fit, _ = noisy
+        ax = plot.density(fit)
+        (dashed,) = ax.lines
+        assert Path(dashed.get_xydata()).contains_points(fit.noise.sample(np.random.default_rng(0), 1000)).all()
+        for (low, high), ends in zip((ax.get_xlim(), ax.get_ylim()), dashed.get_xydata().T, strict=True):
+            assert low < ends.min() < ends.max() < high
+
+    def test_a_tight_cluster_beside_a_wide_one(self, fitted):
+        params = jaxem.Params(
+            weights=[0.7, 0.3], means=[[0, 0], [-50, 5]], covariances=[1e-4 * np.eye(2), [[100.0, 30.0], [30.0, 20.0]]]
+        )
+        fit = dataclasses.replace(fitted, num_components=2, params=params)
+        held = [within(path, of_clusters(fit)).mean() for path in plot.density(fit).collections[1].get_paths()]
+        np.testing.assert_allclose(held, [0.95, 0.75, 0.5, 0.25], atol=0.015)
+
+    @pytest.mark.parametrize("d", [2, 3, 5])
+    def test_outline_is_the_shadow_of_the_region(self, d):
+        rng = np.random.default_rng(d)
+        region = Region(rng.normal(size=d), np.linalg.qr(rng.normal(size=(d, d)))[0] * rng.uniform(1, 3, (d, 1)))
+        corners = region.origin + np.indices([2] * d).reshape(d, -1).T @ region.edges
+        hull = ConvexHull(corners[:, [1, 0]])
+        found = plot._clusters.outline(region, [1, 0])
+        np.testing.assert_allclose(found[0], found[-1])
+        assert len(found) == 2 * d + 1
+        np.testing.assert_allclose(np.sort(found[:-1], axis=0), np.sort(hull.points[hull.vertices], axis=0))
 
     def test_density_is_for_gaussians_of_several_columns(self, counts):
         with pytest.raises(ValueError, match="Gaussian fits of two columns or more; this one is poisson in 1"):
             plot.density(counts)
 
+
+class TestFits:
     def test_doubtful_rows_have_rims(self, fitted, faithful):
         ax = plot.uncertainty(fitted, faithful)
         doubtful = int((fitted.predict_proba(faithful).max(axis=1) < 0.9).sum())
