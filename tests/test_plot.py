@@ -31,6 +31,12 @@ def noisy():
     return jaxem.fit(data, "VVV", 2, noise=True, num_restarts=2, moves=False), data
 
 
+def twice(counts):
+    """A fit of one column of counts as one of that column twice."""
+    params = jaxem.Params(weights=counts.params.weights, rates=np.hstack([counts.params.rates, counts.params.rates]))
+    return dataclasses.replace(counts, params=params, columns=("a", "b"), input_columns=("a", "b"))
+
+
 def within(path, points):
     """Whether points lie inside a path of closed curves, which may have holes: inside an odd number of them."""
     return np.bitwise_xor.reduce([Path(curve).contains_points(points) for curve in path.to_polygons()])
@@ -152,9 +158,7 @@ class TestClusters:
         assert ax.get_ylabel() == "probability"
 
     def test_two_columns_of_counts_show_rates(self, counts, earthquakes):
-        params = jaxem.Params(weights=counts.params.weights, rates=np.hstack([counts.params.rates, counts.params.rates]))
-        fit = dataclasses.replace(counts, params=params, columns=("a", "b"), input_columns=("a", "b"))
-        ax = plot.clusters(fit, np.hstack([earthquakes, earthquakes]))
+        ax = plot.clusters(twice(counts), np.hstack([earthquakes, earthquakes]))
         assert [text.get_text() for text in ax.texts] == ["1", "2"]
         assert "standard deviation" in ax.get_legend().get_title().get_text()
 
@@ -217,9 +221,15 @@ class TestDensity:
         assert len(found) == 2 * d + 1
         np.testing.assert_allclose(np.sort(found[:-1], axis=0), np.sort(hull.points[hull.vertices], axis=0))
 
-    def test_density_is_for_gaussians_of_several_columns(self, counts):
-        with pytest.raises(ValueError, match="Gaussian fits of two columns or more; this one is poisson in 1"):
+    def test_what_it_does_not_draw_clusters_does(self, counts):
+        with pytest.raises(
+            ValueError, match=r"this one is poisson in 1: jaxem\.plot\.clusters draws the density of one column"
+        ):
             plot.density(counts)
+        with pytest.raises(
+            ValueError, match=r"this one is poisson in 2: jaxem\.plot\.clusters draws the rows and the components"
+        ):
+            plot.density(twice(counts))
 
 
 class TestFits:

@@ -178,7 +178,11 @@ def density(fit: Fit, data: Any = None, ax: Axes | None = None, columns: tuple[s
         Hyndman 1996, The American Statistician 50: the level of such a region is a quantile of the density at draws from it.
     """
     if not hasattr(fit.params, "covariances") or len(fit.columns) < 2:
-        raise ValueError(f"density draws Gaussian fits of two columns or more; this one is {fit.family} in {len(fit.columns)}")
+        what = "the density of one column" if len(fit.columns) == 1 else "the rows and the components of such a fit"
+        raise ValueError(
+            f"density draws Gaussian fits of two columns or more; this one is {fit.family} in {len(fit.columns)}: "
+            f"jaxem.plot.clusters draws {what}"
+        )
     from matplotlib.patches import Patch
 
     ax, pair, params = axes(ax), two_columns(fit, columns), fit.params
