@@ -174,6 +174,15 @@ class TestRestarts:
         best = selection["EEE", 3]
         assert f"{best.replicated} of {best.num_finalists} finalists" in ax.get_legend().get_title().get_text()
 
+    def test_runs_next_to_singular_are_hollow_and_explained(self, selection):
+        assert "next to singular, never chosen" not in labels(plot.restarts(selection, "EEE", 3))
+        first = next(lane for lane in selection.lanes if (lane["family"], lane["num_components"]) == ("EEE", 3))
+        above = first | {"log_likelihood": selection["EEE", 3].log_likelihood + 5, "spurious": True}
+        ax = plot.restarts(dataclasses.replace(selection, lanes=(*selection.lanes, above)), "EEE", 3)
+        (hollow,) = (line for line in ax.lines if line.get_markerfacecolor() == "white")
+        np.testing.assert_allclose(hollow.get_xydata(), [[1, -5]])
+        assert labels(ax)[-1] == "next to singular, never chosen"
+
     def test_a_cell_that_was_not_asked_for(self, selection):
         with pytest.raises(KeyError, match="no fit for"):
             plot.restarts(selection, "EEE", 9)

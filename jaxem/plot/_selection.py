@@ -82,7 +82,7 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
     """Draw how far all runs of one cell ended below its best fit, sorted: was the best log-likelihood replicated?
 
     The scale is logarithmic beyond a tenth of a nat. Pale marks are runs that were given up after the first stage; hollow ones
-    are next to singular, and may lie above the best.
+    are next to singular, and may lie above the best, as they are never chosen: their likelihood says nothing of the data.
 
     Args:
         selection: What `jaxem.select` returned.
@@ -106,16 +106,21 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
         look: dict[str, Any] = {"color": colour(number), "marker": marker(number), "linestyle": "", "markersize": 6}
         for (finished, spurious), part in some.groupby(["finalist", "spurious"]):
             fill: dict[str, Any] = {"markerfacecolor": "white"} if spurious else {}
-            ax.plot(part["rank"], part["gap"], **look, **fill, alpha=1.0 if finished else 0.25)
+            ax.plot(part["rank"], part["gap"], **look, **fill, alpha=1.0 if finished else 0.5 if spurious else 0.25)
         handles.append(Line2D([], [], **look, label=origin))
-    handles.append(Line2D([], [], color=GREY, marker="o", linestyle="", alpha=0.4, label="given up early"))
+    grey: dict[str, Any] = {"color": GREY, "marker": "o", "linestyle": ""}
+    if not runs["finalist"].all():
+        handles.append(Line2D([], [], **grey, alpha=0.4, label="given up early"))
+    if runs["spurious"].any():
+        handles.append(Line2D([], [], **grey, markerfacecolor="white", label="next to singular, never chosen"))
     ax.set_yscale("symlog", linthresh=0.1)
     ax.yaxis.set_major_formatter("{x:g}")
     ax.invert_yaxis()
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(xlabel="run, best first", ylabel="nats below the best")
+    ax.set(xlabel="run, highest log-likelihood first", ylabel="nats below the best")
     reached = f"{fit.replicated} of {fit.num_finalists} finalists among the starts reached the best"
-    legend_above(ax, handles, title=f"{family}, K = {num_components}: {reached}", handletextpad=0.1, columnspacing=1.0)
+    look = {"fontsize": 9, "handletextpad": 0.1, "columnspacing": 1.0}
+    legend_above(ax, handles, most=4, title=f"{family}, K = {num_components}: {reached}", **look)
     return ax
 
 

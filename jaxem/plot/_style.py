@@ -31,10 +31,10 @@ def marker(number: int) -> str:
     return MARKERS[number % len(MARKERS)]
 
 
-def legend_above(ax: Axes, handles: list[Any] | None = None, **keywords: Any) -> Legend:
-    """A legend over the axes, where it hides nothing, in rows of five."""
+def legend_above(ax: Axes, handles: list[Any] | None = None, most: int = 5, **keywords: Any) -> Legend:
+    """A legend over the axes, where it hides nothing, in rows of five, or of as many as are said."""
     handles = ax.get_legend_handles_labels()[0] if handles is None else handles
-    rows = math.ceil(len(handles) / 5)
+    rows = math.ceil(len(handles) / most)
     columns = math.ceil(len(handles) / max(rows, 1))
     return ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False, **keywords)
 
