@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse
+from matplotlib.patches import Ellipse, StepPatch
 from matplotlib.path import Path
 from scipy.spatial import ConvexHull
 
@@ -147,13 +147,14 @@ class TestClusters:
         ax = plot.clusters(fitted, faithful)
         assert sum(len(points.get_offsets()) for points in ax.collections) == 100
 
-    def test_one_column_of_counts_adds_up_to_the_mixture(self, counts, earthquakes):
+    def test_one_column_of_counts_is_steps_that_add_up_to_the_mixture(self, counts, earthquakes):
         ax = plot.clusters(counts, earthquakes)
-        total, *parts = ax.lines
-        grid = total.get_xdata()
-        assert (grid == grid.round()).all()
-        np.testing.assert_allclose(total.get_ydata(), np.exp(counts.log_prob(grid)))
-        np.testing.assert_allclose(sum(part.get_ydata() for part in parts), total.get_ydata())
+        assert not ax.lines
+        total, *parts = (patch.get_data() for patch in ax.patches if isinstance(patch, StepPatch))
+        grid = (total.edges[1:] + total.edges[:-1]) / 2
+        np.testing.assert_array_equal(grid, np.arange(earthquakes.min().item(), earthquakes.max().item() + 1))
+        np.testing.assert_allclose(total.values, np.exp(counts.log_prob(grid)))
+        np.testing.assert_allclose(sum(part.values for part in parts), total.values)
         assert labels(ax)[0] == "all"
         assert ax.get_ylabel() == "probability"
 

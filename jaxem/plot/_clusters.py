@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
 
     Two columns or more: the two that set the clusters apart most, with the regions that hold 50 % and 95 % of each Gaussian
     component. Counts are spread a little, so that equal rows do not hide each other, and bars show a rate and its standard
-    deviation. One column: a histogram, and the density of each component weighted by its share. Rows that lack a cell of those to
-    be shown are left out.
+    deviation. One column: a histogram, and the density of each component weighted by its share, or its probabilities of counts, as
+    steps. Rows that lack a cell of those to be shown are left out.
 
     Args:
         fit: A fitted mixture.
@@ -92,8 +93,9 @@ def rates(fit: Fit, k: int, pair: list[int], ax: Axes) -> None:
 
 
 def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
-    """A histogram with the densities (for counts: the probabilities) of the components, weighted, and their sum."""
-    if hasattr(fit.params, "rates"):
+    """A histogram with the densities (for counts: the probabilities, as steps) of the components, weighted, and their sum."""
+    counts = hasattr(fit.params, "rates")
+    if counts:
         step = max(1, math.ceil(np.ptp(x) / MOST_BARS))
         edges = np.arange(x.min() - 0.5, x.max() + step, step)
         grid = np.unique(np.linspace(x.min(), x.max(), 512).round())
@@ -102,17 +104,24 @@ def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
         edges = np.linspace(x.min(), x.max(), bins + 1)
         margin = 0.05 * np.ptp(x)
         grid = np.linspace(x.min() - margin, x.max() + margin, 512)
+    draw = functools.partial(_steps, ax, grid) if counts else functools.partial(ax.plot, grid)
     ax.hist(x, edges, density=True, color=PALE, edgecolor="white", linewidth=0.5)
     densities = fit.predict_proba(grid) * np.exp(fit.log_prob(grid))[:, None]
     if densities.shape[1] > 1:
-        ax.plot(grid, densities.sum(1), color="black", linewidth=3, alpha=0.3, label="all")
+        draw(densities.sum(1), color="black", linewidth=3, alpha=0.3, label="all")
     if fit.noise is not None:
-        ax.plot(grid, densities[:, -1], color=GREY, linewidth=1.6, label=f"noise ({100 * fit.noise_weight:.0f} %)")
+        draw(densities[:, -1], color=GREY, linewidth=1.6, label=f"noise ({100 * fit.noise_weight:.0f} %)")
     for k, own in enumerate(densities.T[: fit.num_components]):
-        ax.plot(grid, own, color=colour(k), linewidth=1.6, label=share(fit, k))
+        draw(own, color=colour(k), linewidth=1.6, label=share(fit, k))
         number(ax, np.array([grid[own.argmax()], own.max()]), k)
     ax.margins(y=0.08)
-    ax.set(xlabel=fit.columns[0], ylabel="probability" if hasattr(fit.params, "rates") else "density", ylim=(0, None))
+    ax.set(xlabel=fit.columns[0], ylabel="probability" if counts else "density", ylim=(0, None))
+
+
+def _steps(ax: Axes, grid: np.ndarray, heights: np.ndarray, **look: Any) -> None:
+    """What is there at whole numbers only, as steps as wide as the bars of a histogram."""
+    between = (grid[1:] + grid[:-1]) / 2
+    ax.stairs(heights, np.r_[grid[0] - 0.5, between, grid[-1] + 0.5], baseline=None, **look)
 
 
 def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.ndarray:
