@@ -158,6 +158,16 @@ class TestClusters:
         assert labels(ax)[0] == "all"
         assert ax.get_ylabel() == "probability"
 
+    def test_one_column_with_noise_and_a_narrow_cluster_adds_up_to_one(self):
+        rng = np.random.default_rng(0)
+        data = np.r_[rng.normal(0, 0.001, 50), rng.normal(5, 0.5, 50), rng.uniform(-10, 10, 60)]
+        fit = jaxem.fit(data, "V", 2, noise=True, num_restarts=5, moves=False)
+        ax = plot.clusters(fit, data)
+        total, noise, *parts = ax.lines
+        shares = [np.trapezoid(line.get_ydata(), line.get_xdata()) for line in (total, noise, *parts)]
+        np.testing.assert_allclose(shares, [1, fit.noise_weight, *fit.params.weights], rtol=0.01)
+        assert np.ptp(noise.get_xdata()[noise.get_ydata() > 0]) <= np.ptp(data)
+
     def test_two_columns_of_counts_show_rates(self, counts, earthquakes):
         ax = plot.clusters(twice(counts), np.hstack([earthquakes, earthquakes]))
         assert [text.get_text() for text in ax.texts] == ["1", "2"]

@@ -100,13 +100,20 @@ def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
         edges = np.arange(x.min() - 0.5, x.max() + step, step)
         grid = np.unique(np.linspace(x.min(), x.max(), 512).round())
     else:
-        bins = int(np.clip(len(np.histogram_bin_edges(x, "fd")) - 1, 10, MOST_BARS))
-        edges = np.linspace(x.min(), x.max(), bins + 1)
+        sds = np.sqrt(np.ravel(getattr(fit.params, "covariances", np.inf)))  # of a family that has none, no bar is too wide
+        bars = max(len(np.histogram_bin_edges(x, "fd")) - 1, np.ptp(x) / sds.min(), 10)
+        edges = np.linspace(x.min(), x.max(), math.ceil(min(bars, MOST_BARS)) + 1)
         margin = 0.05 * np.ptp(x)
         grid = np.linspace(x.min() - margin, x.max() + margin, 512)
+        if np.isfinite(sds).all():
+            near = fit.params.means + sds[:, None] * np.linspace(-4, 4, 41)
+            grid = np.unique(np.r_[grid, near[(near > grid[0]) & (near < grid[-1])]])
     draw = functools.partial(_steps, ax, grid) if counts else functools.partial(ax.plot, grid)
     ax.hist(x, edges, density=True, color=PALE, edgecolor="white", linewidth=0.5)
     densities = fit.predict_proba(grid) * np.exp(fit.log_prob(grid))[:, None]
+    if fit.noise is not None:
+        (along,) = (grid - fit.noise.origin) / fit.noise.edges
+        densities[:, -1] *= (along >= 0) & (along <= 1)
     if densities.shape[1] > 1:
         draw(densities.sum(1), color="black", linewidth=3, alpha=0.3, label="all")
     if fit.noise is not None:
