@@ -280,6 +280,17 @@ class TestFits:
         assert "95 % intervals" in ax.get_legend().get_title().get_text()
         assert "spread within" in plot.profile(fitted).get_legend().get_title().get_text()
 
+    def test_noise_moves_no_centre(self, noisy):
+        """Where clusters lie does not matter for how far apart they are, nor for their profile."""
+        fit, _ = noisy
+        params = fit.params
+        away = dataclasses.replace(fit, params=jaxem.Params(**params.asdict() | {"means": params.means + 100}))
+        np.testing.assert_allclose(plot.separation(away), plot.separation(fit))
+        heights = [bars[0].get_ydata() for some in (fit, away) for bars in plot.profile(some).containers]
+        np.testing.assert_allclose(heights[:2], heights[2:])
+        weights = params.weights / params.weights.sum()
+        np.testing.assert_allclose(weights @ heights[:2], 0, atol=1e-9)
+
     def test_pairs_are_all_there(self, fitted, faithful):
         grid = plot.pairs(fitted, faithful)
         assert grid.shape == (2, 2)

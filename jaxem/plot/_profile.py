@@ -23,8 +23,9 @@ NORMAL_95 = 1.959964
 def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = None) -> Axes:
     """Draw the means of the clusters in every column, joined by lines (parallel coordinates).
 
-    Every column is in its own units: standard deviations of the whole mixture from its mean. Bars are 95 % intervals of the means
-    where standard errors are given; else they show the spread within each cluster, one standard deviation to either side.
+    Every column is in its own units: standard deviations of the whole mixture, noise aside, from its mean. Bars are 95 % intervals
+    of the means where standard errors are given; else they show the spread within each cluster, one standard deviation to either
+    side.
 
     Args:
         fit: A Gaussian or Poisson fit.
@@ -32,7 +33,8 @@ def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = No
         ax: Where to draw; a new figure without it.
     """
     ax = axes(ax)
-    weights, params = fit.params.weights[:, None], fit.params
+    params = fit.params
+    weights = params.weights[:, None] / params.weights.sum()
     counts = hasattr(params, "rates")
     means = params.rates if counts else params.means
     within = params.rates if counts else np.diagonal(params.covariances, axis1=1, axis2=2)

@@ -47,8 +47,9 @@ def shown(rows: np.ndarray) -> np.ndarray:
 
 
 def separation(fit: Fit) -> np.ndarray:
-    """How far each column sets the clusters apart: the variance between clusters over that within, shape (d,)."""
-    weights, params = fit.params.weights[:, None], fit.params
+    """How far each column sets the clusters apart: the variance between clusters over that within, noise aside, shape (d,)."""
+    params = fit.params
+    weights = params.weights[:, None] / params.weights.sum()
     gaussian = hasattr(params, "means")
     centres = params.means if gaussian else params.rates
     within = np.diagonal(params.covariances, axis1=-2, axis2=-1) if gaussian else params.rates
