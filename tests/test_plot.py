@@ -259,6 +259,15 @@ class TestFits:
         assert sum(len(marks.get_offsets()) for marks in ax.collections[1::2]) == doubtful
         assert f"black rims: {doubtful} of 272" in ax.get_legend().get_title().get_text()
 
+    def test_doubtful_noise_is_black(self, noisy):
+        fit, data = noisy
+        ax = plot.uncertainty(fit, data)
+        _, crosses, *marks = ax.collections
+        doubtful = int((fit.predict_proba(data).max(axis=1) < 0.9).sum())
+        assert len(crosses.get_offsets()) > 0
+        assert len(crosses.get_offsets()) + sum(len(rims.get_offsets()) for rims in marks[1::2]) == doubtful
+        assert f"black: {doubtful} of 175" in ax.get_legend().get_title().get_text()
+
     def test_heat_map_has_every_row_once(self, fitted, faithful):
         image = np.asarray(plot.responsibilities(fitted, faithful).images[0].get_array())
         assert image.shape == (3, 272)

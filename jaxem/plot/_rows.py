@@ -21,6 +21,8 @@ DOUBTFUL = 0.1  # a row whose most probable cluster has a probability below 0.9 
 def uncertainty(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, str] | None = None) -> Axes:
     """Draw how uncertain the cluster of each row is, 1 − max z: the larger a mark the more; black rims beyond 0.1.
 
+    Crosses are noise, which has no rim: they are black beyond 0.1.
+
     Args:
         fit: A fitted mixture.
         data: The rows, as given to `jaxem.fit`.
@@ -40,15 +42,19 @@ def uncertainty(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str,
         points, names = rows[:, pair], tuple(fit.columns[j] for j in pair)
     noise(fit, points, labels, ax)
     order = np.argsort(doubt)
+    if fit.noise is not None:
+        unsure = (labels == fit.num_components) & (doubt > DOUBTFUL)
+        ax.scatter(*points[unsure].T, s=8 + 180 * doubt[unsure], marker="x", color="black", linewidths=1.2)
     for k in range(fit.num_components):
         for rim, some in (("none", doubt <= DOUBTFUL), ("black", doubt > DOUBTFUL)):
             own = order[(labels[order] == k) & some[order]]
             look = {"color": colour(k), "marker": marker(k), "alpha": 0.65, "edgecolor": rim, "linewidths": 0.9}
             ax.scatter(*points[own].T, s=8 + 180 * doubt[own], **look, label=share(fit, k) if rim == "none" else None)
     ax.set(xlabel=names[0], ylabel=names[1])
+    black = "black rims" if fit.noise is None else "black"
     many = int((doubt > DOUBTFUL).sum())
     legend = legend_above(
-        ax, title=f"{fit.family}, K = {fit.num_components}; black rims: {many} of {len(rows)} rows less than 90 % sure"
+        ax, title=f"{fit.family}, K = {fit.num_components}; {black}: {many} of {len(rows)} rows less than 90 % sure"
     )
     for handle in filter(None, legend.legend_handles):
         handle.set_sizes([30])  # type: ignore[attr-defined]
