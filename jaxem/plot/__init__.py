@@ -1,5 +1,8 @@
 """Pictures of selections and fits. Each function takes an `Axes`, or makes one, draws on it and returns it; none shows it.
 
+Clusters are numbered from 1, the largest first, as in reports and by the command; in `Fit.predict`, `Fit.params` and all other
+arrays they are numbered from 0, and cluster 1 is component 0.
+
 Colours are those of Okabe & Ito (2008), which the colour-blind can tell apart, and markers differ as well. Without `ax` a
 figure of its own is made, outside pyplot: nothing global changes, no display is needed, and a notebook shows it. Imports NumPy;
 matplotlib in functions.

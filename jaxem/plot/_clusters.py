@@ -34,7 +34,7 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
     Two columns or more: the two that set the clusters apart most, with the regions that hold 50 % and 95 % of each Gaussian
     component. Counts are spread a little, so that equal rows do not hide each other, and bars show a rate and its standard
     deviation. One column: a histogram, and the density of each component weighted by its share, or its probabilities of counts, as
-    steps. Rows that lack a cell of those to be shown are left out.
+    steps. Rows that lack a cell of those to be shown are left out. Cluster 1 is component 0 of `fit.predict`.
 
     Args:
         fit: A fitted mixture.
