@@ -64,13 +64,13 @@ class Output:
     as_json: bool
     quiet: bool
 
-    def write(self, selection: Any, frame: Any, weight: Any) -> str:
+    def write(self, selection: Any, frame: Any, weight: Any, label: Any) -> str:
         """Write what was asked for, and say in a sentence what was."""
         said = ""
         if self.out:
             said += f" Written to {self.out}: {', '.join(io.write_selection(selection, frame, self.out))}."
         if self.report:
-            selection.report(self.report, frame, weight)
+            selection.report(self.report, frame, weight, label)
             said += f" The report is {self.report}."
         return said
 
@@ -91,10 +91,11 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
         except selection.Interrupted as stopped:
             if not stopped.selection.fits:
                 typer.echo("jaxem: nothing was finished yet, so there is nothing to keep", err=True)
-            elif said := output.write(stopped.selection, frame, weight):
+            elif said := output.write(stopped.selection, frame, weight, label):
                 typer.echo(f"jaxem: what was finished is kept.{said}", err=True)
             raise
-        closing = f"{len(found.lanes):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{output.write(found, frame, weight)}"
+        written = output.write(found, frame, weight, label)
+        closing = f"{len(found.lanes):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{written}"
         if output.as_json:
             typer.echo(found.to_json())
         else:

@@ -29,7 +29,9 @@ MARKS = {
 }
 
 
-def write(selection: Selection, path: str | os.PathLike[str], data: Any = None, weights: Any = None) -> None:
+def write(
+    selection: Selection, path: str | os.PathLike[str], data: Any = None, weights: Any = None, labels: Any = None
+) -> None:
     """Write the report of a selection, whole or not at all.
 
     Args:
@@ -37,11 +39,12 @@ def write(selection: Selection, path: str | os.PathLike[str], data: Any = None, 
         path: The HTML file.
         data: The rows, for pictures of the clusters and the errors of the parameters; they are drawn, and not kept.
         weights: Row weights (n,), if the selection had some.
+        labels: Labels (n,), if the selection had some.
     """
-    _storage.write_text(path, page(selection, data, weights))
+    _storage.write_text(path, page(selection, data, weights, labels))
 
 
-def page(selection: Selection, data: Any = None, weights: Any = None) -> str:
+def page(selection: Selection, data: Any = None, weights: Any = None, labels: Any = None) -> str:
     """The report as HTML text: choice, trust, warnings, table, pictures, parameters, and the call that reproduces it."""
     ranking = selection.ranking()
     title = _choice(selection, ranking[0]) if ranking else "No fit can be chosen"
@@ -51,7 +54,7 @@ def page(selection: Selection, data: Any = None, weights: Any = None) -> str:
     if selection.warnings:
         parts += ["<h2>Warnings</h2>", bullets(selection.warnings)]
     parts += [f"<h2>{selection.criterion.upper()} by family and number of components</h2>", _table(selection)]
-    errors, why_none = _errors(ranking[0], data, weights) if ranking else (None, "")
+    errors, why_none = _errors(ranking[0], data, weights, labels) if ranking else (None, "")
     parts += _pictures(selection, ranking[0] if ranking else None, data, errors)
     if ranking:
         parts += ["<h2>Parameters of the choice</h2>", _parameters(ranking[0])]
@@ -162,14 +165,14 @@ def _parameters(fit: Fit) -> str:
     return f"{table(lines)}<p><small>{note}; {NUMBERED}.</small></p>{_covariances(fit)}"
 
 
-def _errors(fit: Fit, data: Any, weights: Any) -> tuple[StandardErrors | None, str]:
+def _errors(fit: Fit, data: Any, weights: Any, labels: Any) -> tuple[StandardErrors | None, str]:
     """Standard errors of the fit or, where there are none, the reason."""
     if data is None:
         return None, "Standard errors need the data: selection.report(path, data)."
     if fit.num_params > MOST_PARAMS:
         return None, f"{fit.num_params} parameters are too many for a table of errors; fit.standard_errors(data) computes them."
     try:
-        return fit.standard_errors(data, weights=weights), ""
+        return fit.standard_errors(data, weights=weights, labels=labels), ""
     except (RuntimeError, ValueError) as error:
         return None, f"There are no standard errors: {error}."
 

@@ -95,7 +95,7 @@ def test_best_is_the_lowest(selection, faithful):
         values = [getattr(other, criterion) for other in selection.ranking(criterion)]
         assert values == sorted(values)
     assert selection.best is selection.best_by("bic")
-    chosen = jaxem.select(faithful, ["EEE", "VVV"], range(1, 5), criterion="icl")
+    chosen = jaxem.select(faithful, ["EEE", "VVV"], range(1, 5), criterion="ICL")
     assert chosen.best.icl == min(chosen.table["icl"])
 
 

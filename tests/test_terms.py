@@ -11,7 +11,6 @@ from scipy.special import logsumexp
 
 import jaxem
 from jaxem import noise, resampling
-from jaxem.standard_errors import standard_errors
 
 
 SIZES = 120, 120, 30
@@ -202,16 +201,16 @@ class TestLabels:
         at = np.array([fit.params.weights[0], *fit.params.means[:, 0], *fit.params.covariances[:, 0, 0]])
         near(log_likelihood(at), fit.log_likelihood, 1e-12, 0)
         wanted = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, at, 1e-3))))
-        found = standard_errors(fit, x, labels=label).params
+        found = fit.standard_errors(x, labels=label).params
         near([found.weights[0], *found.means[:, 0], *found.covariances[:, 0, 0]], wanted, 1e-5, 0)
 
     def test_errors_of_every_kind_agree(self, half_known):
         """The model is true and rows are labelled at random: what kinds differ by is the sample's own moments, a tenth or so."""
         x, label = half_known
         fit = jaxem.fit(x, "V", 2, labels=label)
-        wanted = standard_errors(fit, x, labels=label).params
+        wanted = fit.standard_errors(x, labels=label).params
         for kind in ("sandwich", "bootstrap", "weighted-bootstrap", "jackknife"):
-            found = standard_errors(fit, x, kind, labels=label, num_replicates=200)
+            found = fit.standard_errors(x, kind, labels=label, num_replicates=200)
             assert found.num_failed == found.num_unclear == 0
             for name, array in wanted.asdict().items():
                 near(np.log(getattr(found.params, name) / array), np.zeros_like(array), 0, np.log(1.35))
@@ -249,7 +248,7 @@ class TestLabels:
         holes[::5, 1] = np.nan
         fit = jaxem.fit(holes, "VVV", 2, labels=label, num_restarts=5)
         one, two = (
-            standard_errors(fit, holes, kind, labels=label, num_replicates=100).params for kind in ("observed", "bootstrap")
+            fit.standard_errors(holes, kind, labels=label, num_replicates=100).params for kind in ("observed", "bootstrap")
         )
         near(np.log(two.means / one.means), np.zeros((2, 2)), 0, np.log(1.4))
 
@@ -257,7 +256,7 @@ class TestLabels:
         x, label = half_known
         sel = jaxem.select(x, "V", 2, labels=label, num_restarts=5)
         with pytest.raises(
-            ValueError, match=r"made with labels, .* jaxem\.standard_errors\.standard_errors\(fit, data, labels="
+            ValueError, match="made with labels, which a fit does not hold: give the same ones again, as labels="
         ):
             sel.best.standard_errors(x)
         for call in (sel.stability, sel.cross_validate, sel.merge):
@@ -270,9 +269,15 @@ class TestLabels:
         with pytest.raises(ValueError, match=r"or not with its weights or labels: .* -inf"):
             sel.merge(x, labels=np.where(label == 1, 7, label))
         with pytest.raises(ValueError, match="the parametric bootstrap is not supported for fits with labels: "):
-            standard_errors(sel.best, x, "parametric-bootstrap", labels=label)
+            sel.best.standard_errors(x, "parametric-bootstrap", labels=label)
         with pytest.raises(ValueError, match=r"give the same rows again, .*, without labels"):
-            standard_errors(jaxem.fit(x, "V", 2, num_restarts=5), x, labels=label)
+            jaxem.fit(x, "V", 2, num_restarts=5).standard_errors(x, labels=label)
+
+    def test_the_report_has_errors(self, half_known, tmp_path):
+        x, label = half_known
+        sel = jaxem.select(x, "V", 2, labels=label, num_restarts=5)
+        sel.report(tmp_path / "page.html", x, labels=label)
+        assert "95 % interval" in (tmp_path / "page.html").read_text()
 
     def test_known_rows_keep_the_order_over_moves(self, rows):
         label = np.full(len(rows), -1)

@@ -111,6 +111,7 @@ class Selection:
             ValueError: for an unknown criterion.
             RuntimeError: if no fit can be chosen.
         """
+        criterion = check_criterion(criterion)
         ranking = self.ranking(criterion)
         if not ranking:
             if self.ranking("bic"):
@@ -231,17 +232,18 @@ class Selection:
 
         return draw(self, ax=ax)
 
-    def report(self, path: str | os.PathLike[str], data: Any = None, weights: Any = None) -> None:
+    def report(self, path: str | os.PathLike[str], data: Any = None, weights: Any = None, labels: Any = None) -> None:
         """Write one self-contained page of HTML; see `jaxem.report.write`.
 
         Args:
             path: The file, written whole or not at all.
             data: The rows, for pictures of the clusters and for the errors of the parameters.
             weights: Row weights (n,), if the selection had some.
+            labels: Labels (n,), if the selection had some.
         """
         from ..report import write
 
-        write(self, path, data, weights)
+        write(self, path, data, weights, labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, as `to_json` writes them; "best" is None where no fit can be chosen."""
@@ -313,11 +315,12 @@ def unknown(criterion: str) -> str:
 
 
 def check_criterion(criterion: str) -> str:
-    """The name of a criterion.
+    """The name of a criterion, in whatever case it was written.
 
     Raises:
         ValueError: if it is unknown.
     """
-    if criterion not in criteria.NAMES:
+    name = criterion.lower() if isinstance(criterion, str) else criterion
+    if name not in criteria.NAMES:
         raise ValueError(f"criterion must be one of {', '.join(map(repr, criteria.NAMES))}, got {criterion!r}")
-    return criterion
+    return name

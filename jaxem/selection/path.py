@@ -89,7 +89,7 @@ def select(
         >>> sel.best.family, sel.best.num_components
         ('EEE', 3)
     """
-    check_criterion(criterion)
+    criterion = check_criterion(criterion)
     options = Options.checked(
         num_restarts=num_restarts,
         num_finalists=num_finalists,
@@ -126,7 +126,7 @@ def select(
         raise Interrupted(selection)
     if not parts or not selection.ranking():
         return selection
-    found = selection.stability(table.x, parts, weights=table.weight, seed=seed)
+    found = selection.stability(table.x, parts, weights=table.weight, labels=table.label, seed=seed)
     return dataclasses.replace(
         selection,
         trust_report=(*selection.trust_report, found.sentence()),
