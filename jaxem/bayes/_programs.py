@@ -1,4 +1,4 @@
-"""Compiled programs kept by shape, so that compiling and running are timed apart. Imports JAX only."""
+"""Compiling and running, timed apart. Imports JAX only."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from typing import Any
 import jax
 
 
-_PROGRAMS: dict[Any, Any] = {}
-
-
 def call(function: Any, *arguments: Any, seconds: dict[str, float], **static: Any) -> Any:
     """What a jitted function returns, on the host; seconds of compiling and of running are added to `seconds`.
 
     Args:
-        function: Made by `jax.jit`.
+        function: Made by `jax.jit`, once: JAX keeps what it has traced and compiled, until `jax.clear_caches()`.
         arguments: Pytrees of arrays, of JAX or NumPy.
         seconds: Has, or gets, entries "compiling" and "running".
         static: Static arguments, by keyword.
     """
     began = time.perf_counter()
-    leaves, tree = jax.tree.flatten(arguments)
-    key = function, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves), tuple(static.items())
-    if key not in _PROGRAMS:
-        _PROGRAMS[key] = function.lower(*arguments, **static).compile()
+    program = function.lower(*arguments, **static).compile()
     compiled = time.perf_counter()
-    result = jax.block_until_ready(_PROGRAMS[key](*arguments))
+    result = jax.block_until_ready(program(*arguments))
     seconds["compiling"] = seconds.get("compiling", 0.0) + compiled - began
     seconds["running"] = seconds.get("running", 0.0) + time.perf_counter() - compiled
     return jax.device_get(result)
