@@ -1,7 +1,7 @@
 """Fits in files and as JSON, bit for bit. Imports result and layer 0.
 
 Two forms of the same record: `.npz` (arrays, and a JSON header for the rest; no pickle) and JSON text, in which numbers have all their
-digits and what is not finite is a string.
+digits and what is not finite is a string. Older records are read; what a newer jaxem has written is said to be newer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from .result import Fit, Params
 
 
 FORMAT = "jaxem.Fit"
-FILE_VERSION = 1
+FILE_VERSION = 2  # one more whenever the fields of `Fit`, the statuses or the terms change: a test has the list
 NOT_SAVED = ("source", "seconds")
+TERMS = ("noise", "equal_weights", "prior", "fixed", "labels")
 
 
 def save(fit: Fit, path: str | os.PathLike[str]) -> None:
@@ -108,8 +109,9 @@ def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family:
     """The inverse of `_taken_apart`."""
     if header.get("format") != FORMAT or not isinstance(header.get("version"), int):
         raise ValueError(f"{name} is not a saved jaxem fit")
+    newer = f"{name} was written by a newer jaxem ({{}}); upgrade jaxem to read it"
     if header["version"] > FILE_VERSION:
-        raise ValueError(f"{name} was written by a newer jaxem (file version {header['version']}); upgrade jaxem to read it")
+        raise ValueError(newer.format(f"file version {header['version']}"))
     sets: dict[str, dict[str, np.ndarray]] = {}
     single = {}
     for key, array in arrays.items():
@@ -118,17 +120,25 @@ def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family:
             sets.setdefault(field, {})[part] = array
         else:
             single[field] = array
-    numbers = [field.name for field in dataclasses.fields(Fit) if str(field.type).startswith("float")]
+    known = {field.name: field for field in dataclasses.fields(Fit)}
+    numbers = [key for key, field in known.items() if str(field.type).startswith("float")]
+    damaged = f"{name} is not a saved jaxem fit, or is damaged"
     try:
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in header["fit"].items()
         }
-        fields |= {key: float(fields[key]) for key in numbers if isinstance(fields.get(key), str)}
-        fields["status"] = Status[fields["status"]]
-        fields |= single | {field: Params(**own) for field, own in sets.items()} | {"source": family}
-        return Fit(**fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not a saved jaxem fit, or is damaged (it lacks {error})") from None
+        foreign = {*fields, *single, *sets} - {*known} | {*fields.get("terms", {})} - {*TERMS}
+        foreign |= {str(fields.get("status", Status.RUNNING.name))} - {*Status.__members__}
+        if not foreign:
+            fields |= {key: float(fields[key]) for key in numbers if isinstance(fields.get(key), str)}
+            fields["status"] = Status[fields["status"]]
+            fields |= single | {field: Params(**own) for field, own in sets.items()} | {"source": family}
+            return Fit(**fields)
+    except KeyError as error:
+        raise ValueError(f"{damaged} (it lacks {error})") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{damaged} ({error})") from None
+    raise ValueError(newer.format(f"this one knows nothing of {', '.join(map(repr, sorted(foreign)))}"))
 
 
 def _finite(value: Any) -> Any:

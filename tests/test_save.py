@@ -10,6 +10,7 @@ import pytest
 
 import jaxem
 from jaxem import _storage, saving
+from jaxem._status import Status
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +160,52 @@ def rewrite(path, change):
 
 def test_a_newer_version_is_refused(path):
     rewrite(path, lambda header: header.update(version=header["version"] + 1))
-    with pytest.raises(ValueError, match=r"was written by a newer jaxem \(file version 2\); upgrade jaxem to read it"):
+    with pytest.raises(ValueError, match=r"was written by a newer jaxem \(file version 3\); upgrade jaxem to read it"):
         jaxem.load(path)
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("'rotation'", lambda fit: fit.update(rotation=2.0)),
+        ("'rotation'", lambda fit: fit["terms"].update(rotation=2.0)),
+        ("'ON_A_RIDGE'", lambda fit: fit.update(status="ON_A_RIDGE")),
+    ],
+)
+def test_what_is_not_known_is_newer(path, what, change):
+    """Even where the version was forgotten: to leave a field or a term away would change the model."""
+    rewrite(path, lambda header: change(header["fit"]))
+    with pytest.raises(ValueError, match=rf"was written by a newer jaxem \(this one knows nothing of {what}\); upgrade"):
+        jaxem.load(path)
+
+
+# Fields, statuses and terms of each version. Another list is another version, so that an older jaxem says what it cannot read.
+FIRST = """
+    family num_components params columns log_likelihood num_params num_rows status num_steps history sizes log_assigned num_restarts
+    num_finalists replicated improved stable num_failed spurious trust warnings input_columns
+    RUNNING CONVERGED MAX_STEPS NONFINITE DECREASED COLLAPSED
+"""
+SECOND = "entropy log_likelihood_of_one steepness singular_bic runner_up terms noise equal_weights prior fixed labels"
+WRITTEN = {1: set(FIRST.split()), 2: set(FIRST.split()) | set(SECOND.split())}
+
+
+def test_the_version_says_what_is_written():
+    fields = {field.name for field in dataclasses.fields(jaxem.Fit)} - set(saving.NOT_SAVED)
+    assert fields | set(Status.__members__) | set(saving.TERMS) == WRITTEN[saving.FILE_VERSION]
+
+
+def test_the_first_version_is_read(path, fitted):
+    header, arrays = _storage.read_arrays(path, "a fit")
+    older = {key: value for key, value in header["fit"].items() if key in WRITTEN[1]}
+    kept = {key: array for key, array in arrays.items() if key.partition(".")[0] in WRITTEN[1]}
+    assert older.keys() | {key.partition(".")[0] for key in kept} == WRITTEN[1] - set(Status.__members__)
+    _storage.write_arrays(path, header | {"version": 1, "fit": older}, kept)
+    again = jaxem.load(path)
+    assert (again.bic, again.terms, again.runner_up, again.entropy) == (fitted.bic, {}, None, None)
 
 
 @pytest.mark.parametrize("name", ["family", "status", "columns"])
 def test_a_header_that_lacks_something_is_refused(path, name):
     rewrite(path, lambda header: header["fit"].pop(name))
-    with pytest.raises(ValueError, match="is not a saved jaxem fit, or is damaged"):
+    with pytest.raises(ValueError, match=f"is not a saved jaxem fit, or is damaged .*'{name}'"):
         jaxem.load(path)
