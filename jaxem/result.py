@@ -60,7 +60,7 @@ class Params:
         return Params(**{name: array[order] for name, array in self.asdict().items()})
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Fit(criteria.Scored, Density):
     """One fitted mixture. Components are ordered by decreasing weight; everything is in the data's own units.
 
@@ -132,10 +132,10 @@ class Fit(criteria.Scored, Density):
     log_likelihood_of_one: float | None = None
     steepness: float | None = None
     singular_bic: float | None = None
-    runner_up: Params | None = dataclasses.field(default=None, compare=False)
+    runner_up: Params | None = None
     terms: dict[str, Any] = dataclasses.field(default_factory=dict)
-    source: Any = dataclasses.field(default=None, compare=False)
-    seconds: float | None = dataclasses.field(default=None, compare=False)
+    source: Any = None
+    seconds: float | None = None
 
     @property
     def num_classes(self) -> int:

@@ -209,3 +209,10 @@ def test_a_header_that_lacks_something_is_refused(path, name):
     rewrite(path, lambda header: header["fit"].pop(name))
     with pytest.raises(ValueError, match=f"is not a saved jaxem fit, or is damaged .*'{name}'"):
         jaxem.load(path)
+
+
+def test_a_fit_is_equal_to_itself_alone(path, fitted):
+    """And can be a key, as records of arrays cannot."""
+    assert fitted == fitted
+    assert jaxem.load(path) != fitted
+    assert len({fitted, fitted, jaxem.load(path)}) == 2
