@@ -25,6 +25,7 @@ MODULES = [
     "jaxem.bayes.relabel",
     "jaxem.em",
     "jaxem.accelerate",
+    "jaxem.quasi_newton",
     "jaxem.reduce",
     "jaxem.protocol",
     "jaxem.families",

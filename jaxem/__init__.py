@@ -12,7 +12,16 @@ from ._version import __version__ as __version__
 
 
 if TYPE_CHECKING:
+    from . import accelerate as accelerate
     from . import bayes, criteria, datasets, em, families, plot, selection
+    from . import convert as convert
+    from . import density as density
+    from . import protocol as protocol
+    from . import quasi_newton as quasi_newton
+    from . import reduce as reduce
+    from . import report as report
+    from . import saving as saving
+    from . import sklearn as sklearn
     from .fitting import fit
     from .prior import Prior
     from .result import Fit, Params
@@ -47,4 +56,7 @@ _HOMES = {
     "select": "selection",
 }
 
-__getattr__, __dir__ = lazy(__name__, __all__, _HOMES)
+# Not for `import *`: for those who build on them, and one needs an extra.
+_ALSO = ["accelerate", "convert", "density", "protocol", "quasi_newton", "reduce", "report", "saving", "sklearn"]
+
+__getattr__, __dir__ = lazy(__name__, [*__all__, *_ALSO], _HOMES)

@@ -12,7 +12,7 @@ def lazy(package: str, names: Sequence[str], homes: Mapping[str, str]) -> tuple[
 
     Args:
         package: Its `__name__`.
-        names: Its `__all__`: all that `dir` shows.
+        names: All that `dir` shows: its `__all__`, and modules beside it.
         homes: Which of its modules a name comes from; names without a home are modules themselves.
     """
 

@@ -146,6 +146,26 @@ assert around() == before
     python(code)
 
 
+def test_every_module_of_the_reference_resolves_from_jaxem():
+    """Whatever ran before: each in a package of which nothing is loaded yet."""
+    reference = ast.parse((PACKAGE.parent / ".github/reference.py").read_text(encoding="utf-8"))
+    names = next(ast.literal_eval(node.value) for node in reference.body if isinstance(node, ast.Assign))
+    code = f"""
+import sys, types, jaxem
+
+for name in {names}:
+    for loaded in [loaded for loaded in sys.modules if loaded.startswith("jaxem.")]:
+        parent, _, child = loaded.rpartition(".")
+        vars(sys.modules[parent]).pop(child, None)
+    found = jaxem
+    for part in name.split(".")[1:]:
+        assert part in dir(found), name
+        found = getattr(found, part)
+    assert isinstance(found, types.ModuleType) and found.__name__ == name
+"""
+    python(code)
+
+
 def test_only_the_command_sets_jax():
     setting = re.compile(r"config\.update|environ\[.*\] =|environ\.update")
     found = {name[0] for path, name in modules() if name and setting.search(path.read_text(encoding="utf-8"))}
