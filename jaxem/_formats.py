@@ -70,10 +70,28 @@ def _npz(raw: bytes, name: str, array: str | None) -> pd.DataFrame:
     import numpy as np
 
     try:
+        _refuse_other_archives(raw, name)
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             return _framed(file[_chosen(file.files, name, array)], name)
     except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{name} is a damaged NPZ file ({type(error).__name__})") from None
+
+
+def _refuse_other_archives(raw: bytes, name: str) -> None:
+    """A ZIP archive of arrays is NPZ; many other kinds of file are ZIP archives too."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        members = archive.namelist()
+    if not members or any(member.endswith(".npy") for member in members):
+        return
+    if any(member.startswith("xl/") for member in members):
+        _excel(raw, name, None)
+    if "content.xml" in members:
+        raise ValueError(f"{name} is an OpenDocument file: save the sheet as CSV, and give that file")
+    raise ValueError(f"{name} is a ZIP archive without arrays: unpack it, and give the table inside ({members[0]}, ...)")
+
+
+def _excel(raw: bytes, name: str, array: str | None) -> pd.DataFrame:
+    raise ValueError(f"{name} is an Excel workbook: save the sheet as CSV (File, Save As), and give that file")
 
 
 def _h5ad(raw: bytes, name: str, array: str | None) -> pd.DataFrame:
@@ -152,4 +170,5 @@ _READERS: dict[bytes, Reader] = {
     b"\x93NUMPY": _npy,
     b"PK\x03\x04": _npz,
     b"\x89HDF": _h5ad,
+    b"\xd0\xcf\x11\xe0": _excel,  # of before 2007
 }

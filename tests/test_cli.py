@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -298,6 +299,15 @@ def saved(array) -> bytes:
     return buffer.getvalue()
 
 
+def zipped(*members) -> bytes:
+    """A ZIP archive of empty files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for member in members:
+            archive.writestr(member, "")
+    return buffer.getvalue()
+
+
 def embedded(path, array, **matrices) -> Path:
     """Annotated data as anndata lays them out, with two embeddings."""
     with h5py.File(path, "w") as file:
@@ -408,6 +418,10 @@ BAD_FILES = {
     "header.csv": (b"a,b\n", "a header but no rows"),
     "binary.csv": (b"\x7fELF\0\0", "is no table: CSV, TSV, Parquet, "),
     "zip.npz": (b"PK\x03\x04\0\0", "zip.npz is a damaged NPZ file"),
+    "sheet.xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), "sheet.xlsx is an Excel workbook: save the sheet as CSV"),
+    "old.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "old.xls is an Excel workbook: save the sheet as CSV"),
+    "sheet.ods": (zipped("mimetype", "content.xml"), "sheet.ods is an OpenDocument file: save the sheet as CSV"),
+    "tables.zip": (zipped("a.csv", "b.csv"), "tables.zip is a ZIP archive without arrays: unpack it"),
     "cut.npy": (b"\x93NUMPY\x01", "cut.npy cannot be read as an array of numbers"),
     "objects.npy": (saved(np.array([{}])), "cannot be read as an array of numbers"),
     "deep.npy": (saved(np.zeros((2, 2, 2))), "holds an array of shape (2, 2, 2)"),
