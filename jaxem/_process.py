@@ -6,13 +6,21 @@ Imports the standard library only; JAX where it is needed.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import gc
 import os
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, NoReturn
+
+
+DAY = 86_400.0
+MOST_DAYS = 60  # since a program on disk was last used
+MOST_BYTES = 200_000_000  # of all of them: one shape of data takes 350 kB
+PROGRAMS = ("-cache", "-atime", ".jaxexport")  # JAX's, and ours
 
 
 def _cache_folder() -> Path:
@@ -46,6 +54,28 @@ def keep_compiled(wanted: bool) -> None:
     from . import _traced
 
     _traced.keep_in(folder)
+    _prune(folder)
+
+
+def _prune(folder: Path) -> None:
+    """Once a day, delete programs that were not used for long and, where there are too many, those not used for the longest.
+
+    JAX's own limit takes a lock at every look-up, and the package filelock. Another command may be at it too, or want what goes:
+    whatever cannot be deleted stays, and whatever is gone is compiled again.
+    """
+    now, mark = time.time(), folder / "pruned"
+    with contextlib.suppress(OSError):
+        if mark.exists() and 0 <= now - mark.stat().st_mtime < DAY:
+            return
+        mark.touch()
+        with os.scandir(folder) as entries:
+            found = [(entry.stat(), entry.path) for entry in entries if entry.name.endswith(PROGRAMS)]
+        size = 0
+        for used, file, path in sorted(((max(s.st_atime, s.st_mtime), s.st_size, path) for s, path in found), reverse=True):
+            size += file
+            if size > MOST_BYTES or now - used > MOST_DAYS * DAY:
+                with contextlib.suppress(OSError):
+                    Path(path).unlink()
 
 
 def use_all_cores() -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from scipy import sparse
 
 import jaxem
 import jaxem.selection
-from jaxem import _answer, _process, _terminal, cli, search, text
+from jaxem import _answer, _process, _terminal, _traced, cli, search, text
 from jaxem import io as files
 
 
@@ -626,3 +627,33 @@ class TestProcess:
         finally:
             for name, value in before.items():
                 jax.config.update(name, value)
+            _traced.keep_in(None)
+
+    def test_programs_on_disk_are_pruned_once_a_day(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(_process, "MOST_BYTES", 25)
+        now = time.time()
+
+        def kept():
+            return {path.name for path in tmp_path.iterdir()}
+
+        for name, days in [("a-cache", 1), ("b.jaxexport", 2), ("c-cache", 3), ("old.jaxexport", 61), ("notes.txt", 99)]:
+            (tmp_path / name).write_bytes(bytes(10))
+            os.utime(tmp_path / name, (now - days * _process.DAY, now - 100 * _process.DAY))  # long there, used later
+        _process._prune(tmp_path)
+        assert kept() == {"a-cache", "b.jaxexport", "notes.txt", "pruned"}
+        os.utime(tmp_path / "b.jaxexport", (now - 61 * _process.DAY,) * 2)
+        _process._prune(tmp_path)
+        assert "b.jaxexport" in kept()
+        os.utime(tmp_path / "pruned", (now - 2 * _process.DAY,) * 2)
+        _process._prune(tmp_path)
+        assert kept() == {"a-cache", "notes.txt", "pruned"}
+        _process._prune(tmp_path / "not there")
+
+    def test_a_program_that_another_command_deletes_is_no_trouble(self, tmp_path, monkeypatch):
+        for name in ("a-cache", "b-cache"):
+            (tmp_path / name).write_bytes(bytes(10))
+        monkeypatch.setattr(_process, "MOST_DAYS", -1)
+        unlink = Path.unlink
+        monkeypatch.setattr(Path, "unlink", lambda path: [unlink(path), unlink(path)])
+        _process._prune(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"pruned"}
