@@ -185,7 +185,7 @@ FIRST = """
     num_finalists replicated improved stable num_failed spurious trust warnings input_columns
     RUNNING CONVERGED MAX_STEPS NONFINITE DECREASED COLLAPSED
 """
-SECOND = "entropy log_likelihood_of_one steepness singular_bic runner_up terms noise equal_weights prior fixed labels"
+SECOND = "closed entropy log_likelihood_of_one steepness singular_bic runner_up terms noise equal_weights prior fixed labels"
 WRITTEN = {1: set(FIRST.split()), 2: set(FIRST.split()) | set(SECOND.split())}
 
 
