@@ -189,6 +189,18 @@ def advance(
     return state, trace
 
 
+def _refuse_mixed_dtypes(params: Any, objective: Scalar) -> None:
+    """The loop carries params and objective on, each in its own dtype, which a step must not change."""
+    found = [jnp.asarray(leaf).dtype for leaf in jax.tree.leaves(params)]
+    names = {str(dtype) for dtype in [*found, objective.dtype] if jnp.issubdtype(dtype, jnp.floating)}
+    if len(names) > 1 or objective.dtype.itemsize not in NUM_HITS:
+        of_params = " and ".join(sorted({str(dtype) for dtype in found}))
+        raise TypeError(
+            f"params and data must all be float32 or all be float64: the params are {of_params}, the objective that the model makes of "
+            f"them and the data is {objective.dtype}; convert with jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), ...)"
+        )
+
+
 def run(
     model: Any,
     params: Any,
@@ -203,21 +215,27 @@ def run(
 
     A stationary point may be a saddle: one run proves nothing, many starts do.
 
+    `jax.jit`, `jax.vmap` and `jax.jvp` of it work; reverse mode (`jax.grad`) does not, for the loop has no fixed length. At a
+    maximum `jax.hessian` of the log-likelihood itself says more: it needs no loop.
+
     Args:
         model: A `LatentModel`.
-        params: Where to start, a pytree of floating arrays.
-        data: What the model's `e_step` takes.
+        params: Where to start, a pytree of arrays, all float32 or all float64.
+        data: What the model's `e_step` takes, in the same dtype.
         tol: In nats of total objective: stop when less than this is estimated to be missing.
         max_steps: The most E-steps to take after the first.
         method: `EM()` (the default) or `accelerate.Squarem()`.
         e_step: In place of `model.e_step`, e.g. `reduce.chunked(model.e_step, 4096)`.
     Returns:
         The method's state: `params`, `log_likelihood`, `objective`, `num_steps`, `status`.
+    Raises:
+        TypeError: if params and data mix dtypes, or are of half precision.
     References:
         Dempster, Laird & Rubin 1977, JRSS-B 39; the stopping rule: Böhning et al. 1994, AISM 46.
     """
     method = EM() if method is None else method
     state = method.init(model, params, data, e_step)
+    _refuse_mixed_dtypes(params, state.objective)
     limit = jnp.asarray(tol, state.objective.dtype)
     most = jnp.asarray(max_steps, jnp.int32)
     return advance(lambda state: method.step(model, state, data, limit, e_step), state, max_steps=most, num_ticks=most)[0]

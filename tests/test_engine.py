@@ -191,6 +191,48 @@ def test_tolerance_and_steps_are_no_part_of_the_program():
     assert len(traces) == 1
 
 
+@each_method
+@pytest.mark.parametrize(("of_params", "of_data"), [("float16", "float16"), ("float32", "float64"), ("float64", "float16")])
+def test_mixed_and_half_precision_are_refused(method, of_params, of_data):
+    class Nearest(Halfway):
+        def e_step(self, params, data):
+            return params, -jnp.sum((params - data) ** 2)
+
+        def complete(self, params, stats, at):
+            return -jnp.sum((params - self.rate * stats) ** 2)
+
+    arguments = Nearest(0.5), jnp.ones((), of_params), jnp.zeros((), of_data)
+    if of_params == "float64":  # what is narrow is widened
+        assert em.run(*arguments, method=method, max_steps=3).objective.dtype == np.float64
+    else:
+        wanted = f"all be float32 or all be float64: the params are {of_params}, the objective .* is {of_data}; convert with"
+        with pytest.raises(TypeError, match=wanted):
+            em.run(*arguments, method=method, max_steps=3)
+
+
+@each_method
+def test_forward_derivatives_and_no_others(method):
+    """The answer moves with the data: a tangent says by how much, as far as the steps that were taken reach."""
+
+    def answer(shift):
+        class Shifted(Halfway):
+            def e_step(self, params, data):
+                return params, -jnp.sum((params - shift) ** 2)
+
+            def m_step(self, params, stats):
+                return shift + self.rate * (stats - shift)
+
+            def complete(self, params, stats, at):
+                return -jnp.sum((params - shift - self.rate * (stats - shift)) ** 2)
+
+        return em.run(Shifted(0.5), jnp.asarray(9.0), None, tol=1e-9, method=method).params
+
+    value, tangent = jax.jvp(answer, (2.0,), (1.0,))
+    assert (float(value), float(tangent)) == pytest.approx((2.0, 1.0), abs=1e-3)
+    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
+        jax.grad(answer)(2.0)
+
+
 def test_trace_is_one_objective_a_tick():
     method = em.EM()
     state = method.init(Halfway(0.5), jnp.asarray(1.0), None)
