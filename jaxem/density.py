@@ -36,7 +36,7 @@ class Density:
         Returns:
             Component numbers, shape (n,), 0 for the largest component, −1 for noise.
         Raises:
-            ValueError: for rows of other columns.
+            ValueError: for rows of other columns, or rows that the family cannot have made.
 
         Example:
             >>> import jaxem
@@ -55,7 +55,7 @@ class Density:
         Returns:
             Shape (n, k); rows sum to 1. A fit with noise has one column more, the last: the probability that the row is noise.
         Raises:
-            ValueError: for rows of other columns.
+            ValueError: for rows of other columns, or rows that the family cannot have made.
         """
         joint = self.log_joint(x)
         joint -= joint.max(axis=1, keepdims=True)
@@ -68,7 +68,7 @@ class Density:
         Args:
             x: Rows as in `predict`.
         Raises:
-            ValueError: for rows of other columns.
+            ValueError: for rows of other columns, or rows that the family cannot have made.
 
         Example:
             >>> import jaxem
@@ -77,10 +77,10 @@ class Density:
             >>> abs(fit.log_prob(data).sum() - fit.log_likelihood) < 1e-6
             np.True_
         """
-        rows = self.rows(x, missing=True)
+        rows = self._checked(x)
         out = np.empty(len(rows))
         for some in parts(len(rows)):  # densities of all rows under all components may not fit into memory
-            joint = self.log_joint(rows[some])
+            joint = self._log_joint(rows[some])
             top = joint.max(axis=1)
             out[some] = top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
         return out
@@ -111,8 +111,25 @@ class Density:
         return rowwise.impute(self, x, num_draws, seed)
 
     def log_joint(self, x: Any) -> np.ndarray:
-        """log p(row, component) in nats, shape (n, k), and with noise log p(row, noise) in one column more, float64."""
+        """log p(row, component) in nats, shape (n, k), and with noise log p(row, noise) in one column more, float64.
+
+        Args:
+            x: Rows as in `predict`.
+        Raises:
+            ValueError: for rows of other columns, or rows that the family cannot have made.
+        """
+        return self._log_joint(self._checked(x))
+
+    def _checked(self, x: Any) -> np.ndarray:
+        """Rows (n, d) of which the family has densities."""
         rows = self.rows(x, missing=True)
+        check = getattr(self._family(), "check_rows", None)  # a family of the user's own may have none
+        if check is not None:
+            check(rows, list(self.columns))
+        return rows
+
+    def _log_joint(self, rows: np.ndarray) -> np.ndarray:
+        """See `log_joint`."""
         family, components = self._components()
         log_prob = rowwise.log_prob(family, components, rows, self.columns)
         with np.errstate(divide="ignore"):
@@ -150,10 +167,12 @@ class Density:
             return rows
         return np.where(rng.random((n, 1)) < self.noise_weight, self.noise.sample(rng, n), rows)
 
+    def _family(self) -> Any:
+        return self.source if self.source is not None else families.resolve(self.family, len(self.columns))[0]
+
     def _components(self) -> tuple[Any, Any]:
         """The family in its accurate form, and its params in the data's units."""
-        d = len(self.columns)
-        family = (self.source if self.source is not None else families.resolve(self.family, d)[0]).with_residuals()
+        d, family = len(self.columns), self._family().with_residuals()
         published = {name: array for name, array in self.params.asdict().items() if name != "weights"}
         return family, family.adopt(published, np.zeros(d), np.eye(d))
 

@@ -101,7 +101,10 @@ class Family(Protocol[Params, Stats]):
     standardise: bool
 
     def check(self, x: Any, columns: list[str]) -> None:
-        """Raise ValueError, naming row and column, where rows (n, d) are nothing this family can have made."""
+        """Raise ValueError, naming row and column, where rows (n, d) are nothing this family can have made.
+
+        It is called before a fit. Where a family has a method `check_rows` too, the same is asked of rows to predict.
+        """
         ...
 
     def bind(self, x: Any, weight: Any, scale: Any, dtype: Any) -> Family:

@@ -94,6 +94,21 @@ def test_data(call, name):
     refused(call, error, message, data, "VVV", 2)
 
 
+@pytest.mark.parametrize("ask", ["predict", "predict_proba", "log_prob"])
+def test_rows_to_predict(ask, fitted, earthquakes):
+    """What a fit refuses of its rows it refuses of others, wherever they stand; a missing cell is neither."""
+    counts = getattr(jaxem.fit(earthquakes, "poisson", 2, num_restarts=2, moves=False), ask)
+    for bad in (1.5, -1.0):
+        with pytest.raises(ValueError, match=rf"^a Poisson mixture needs counts .*, but row 3, column 'count' is {bad:g}$"):
+            counts([[4.0], [np.nan], [bad]])
+    assert np.isfinite(counts([[4.0], [np.nan]])).all()
+    with pytest.raises(
+        ValueError, match=r"^column 'waiting' has numbers up to 1e\+155, and squares of these are beyond float64: "
+    ):
+        getattr(fitted, ask)([[2.0, 50.0], [2.0, -1e155]])
+    assert np.isfinite(getattr(fitted, ask)([[2.0, np.nan], [np.nan, np.nan], [2.0, 1e140]])).all()
+
+
 OPTIONS = {
     "K = 0": ({"num_components": 0}, ValueError, r"^num_components must be at least 1, got 0$"),
     "K < 0": ({"num_components": -3}, ValueError, r"^num_components must be at least 1, got -3$"),

@@ -104,6 +104,8 @@ class Poisson:
             where = f"row {row + 1}, column {columns[column]!r}"
             raise ValueError(f"a Poisson mixture needs counts (whole numbers, 0 or more), but {where} is {x[row, column]:g}")
 
+    check_rows = check
+
     def bind(self, x: np.ndarray, weight: np.ndarray, scale: np.ndarray, dtype: Any) -> Poisson:
         """The family that knows the columns' means."""
         mean = x @ (weight / weight.sum())

@@ -94,6 +94,10 @@ class Gaussian:
         """Any numbers whose squares are numbers will do."""
         units.check(x, columns)
 
+    def check_rows(self, x: np.ndarray, columns: list[str]) -> None:
+        """The same of rows to predict."""
+        units.check_rows(x, columns)
+
     @property
     def full(self) -> bool:
         """Whether covariances need not be diagonal."""

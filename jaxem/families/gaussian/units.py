@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -18,16 +18,27 @@ LARGEST = 1e150  # of the numbers, whose squares are to be numbers
 
 
 def check(x: np.ndarray, columns: list[str]) -> None:
-    """Whether the squares of all rows (n, d) are numbers.
+    """Whether the squares of all rows (n, d), and of their differences, are numbers.
 
     Raises:
         ValueError: if they are not, with the column.
     """
-    for name, low, high in zip(columns, np.nanmin(x, axis=0), np.nanmax(x, axis=0), strict=True):
-        largest, width = max(-low, high), high - low
-        if not (largest < LARGEST and width > 1 / LARGEST):
-            what = f"numbers up to {largest:.0e}" if width > 1 / LARGEST else f"numbers that differ by {width:.0e}"
-            raise ValueError(f"column {name!r} has {what}, and squares of these are beyond float64: give it in other units")
+    check_rows(x, columns)
+    for name, width in zip(columns, np.nanmax(x, axis=0) - np.nanmin(x, axis=0), strict=True):
+        if not width > 1 / LARGEST:
+            _refuse(name, f"numbers that differ by {width:.0e}")
+
+
+def check_rows(x: np.ndarray, columns: list[str]) -> None:
+    """The part of `check` that is about each row by itself."""
+    largest_of = np.fmax(np.fmax.reduce(x, axis=0), -np.fmin.reduce(x, axis=0))  # NaN where all cells are missing
+    for name, largest in zip(columns, largest_of, strict=True):
+        if largest >= LARGEST:
+            _refuse(name, f"numbers up to {largest:.0e}")
+
+
+def _refuse(name: str, what: str) -> NoReturn:
+    raise ValueError(f"column {name!r} has {what}, and squares of these are beyond float64: give it in other units")
 
 
 def publish(params: GaussianParams, centre: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
