@@ -1,3 +1,3 @@
 """The version, said once: the build reads it from here, and so does `jaxem.__version__`."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
