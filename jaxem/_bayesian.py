@@ -1,4 +1,4 @@
-"""The commands `posterior` and `compare`: a file in, a report or JSON out. Imports typer; the public face when they run."""
+"""The commands `posterior` and `compare`: a file in, a report or JSON out. Imports layer 6 and typer; the public face when they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small dense linear algebra, written for batches inside compiled loops. Imports JAX only.
+"""Small dense linear algebra, written for batches inside compiled loops. Imports JAX and NumPy only.
 
 Symmetric matrices travel as their upper triangle by rows ("vech"): d(d + 1)/2 numbers instead of d².
 """

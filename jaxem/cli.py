@@ -1,4 +1,4 @@
-"""The command `jaxem`: a file in, a report or JSON out. Calls the public face; imports typer, and what is heavy when it runs.
+"""The command `jaxem`: a file in, a report or JSON out. Calls the public face; imports layer 6 and typer, and what is heavy when it runs.
 
 Exit status: 0 done, 1 it ran and could not answer, 2 bad input or usage, 130 interrupted. Every foreseeable mishap is one
 sentence on stderr; the environment variable JAXEM_TRACEBACK asks for the traceback too.

@@ -1,4 +1,4 @@
-"""Fits as objects of other packages, and back. Imports result; the other packages in functions.
+"""Fits as objects of other packages, and back. Imports layers 0 to 3; the other packages in functions.
 
 The density is the same to rounding; what another package has no place for (trust, history, warnings) stays behind.
 """

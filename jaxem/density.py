@@ -1,4 +1,4 @@
-"""A fitted mixture as a distribution of rows: their densities, their components, rows like them. Imports layers 0 to 2 and rowwise."""
+"""A fitted mixture as a distribution of rows: their densities, their components, rows like them. Imports layers 0 to 3."""
 
 from __future__ import annotations
 

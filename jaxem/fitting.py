@@ -1,4 +1,4 @@
-"""`fit`: one mixture, by EM from many starts. Imports layers 0 to 2 and problem."""
+"""`fit`: one mixture, by EM from many starts. Imports layers 0 to 3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From checked data to fits: search and certify. Imports layers 0 to 2, units, terms, given, init, lanes, search and publish.
+"""From checked data to fits: search and certify. Imports layers 0 to 3.
 
 A `Problem` is one table in internal units with the cells to be fitted to it. Numbers leave it in the data's own units, and only after
 the fast kernels' answer has been checked by the accurate ones.

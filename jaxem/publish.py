@@ -1,4 +1,4 @@
-"""From a searched cell to a `Fit`: numbers in the data's own units, and what to say of them. Imports layers 0 to 2, cell, terms, result."""
+"""From a searched cell to a `Fit`: numbers in the data's own units, and what to say of them. Imports layers 0 to 3."""
 
 from __future__ import annotations
 

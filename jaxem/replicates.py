@@ -1,4 +1,4 @@
-"""Replicates: many data sets of one shape, fitted at once. Imports layers 0 to 2, init, lanes and cell.
+"""Replicates: many data sets of one shape, fitted at once. Imports layers 0 to 3.
 
 Bootstrap samples, folds and resamples are row weights; simulated samples are rows. Either way a lane sees a data set of its own, so
 a thousand refits with all their restarts are lanes of the programs that fit one data set.

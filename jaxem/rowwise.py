@@ -1,4 +1,4 @@
-"""What a fit says of rows: their densities, and what their missing cells may be. Imports layers 0 to 2, tabular and lanes."""
+"""What a fit says of rows: their densities, and what their missing cells may be. Imports layers 0 to 2, padding and tabular."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard errors and confidence intervals of a fit's parameters, of every kind. Imports layers 0 to 2 and result at once."""
+"""Standard errors and confidence intervals of a fit's parameters, of every kind. Imports layers 0 to 3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a mixture beside its family: noise, a prior, equal weights, fixed parameters, labels. Imports layers 0 to 2, units.
+"""What is asked of a mixture beside its family: noise, a prior, equal weights, fixed parameters, labels. Imports layers 0 to 3.
 
 Users speak in the data's units; here the terms are brought into internal ones, made part of the model, and told again.
 """

@@ -96,6 +96,32 @@ def test_imports_run_inward(room, inside, outside):
     assert outside <= LIGHT | ALSO.get(room, set())
 
 
+def promised(path):
+    """What a module's first paragraph says that it imports; None where it says nothing."""
+    words = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0].split())
+    found = re.search(r"[Ii]mports? ((?:[^.]|\.\w)*)\.", words)
+    return found and found[1]
+
+
+NOT_YET = {"_terminal", "information", "search"}  # say less than they import
+SAID = {name: (path, said) for path, name in modules() if (said := promised(path)) and name[0] not in NOT_YET}
+NAMED = {"JAX": "jax", "NumPy": "numpy", "NumPyro": "numpyro", "scikit-learn": "sklearn", "typer": "typer", "rich": "rich"}
+
+
+@pytest.mark.parametrize("name", SAID, ids=".".join)
+def test_a_module_imports_what_it_says(name):
+    """Layers by number, or modules by name; its own room, and layer 0 where it does not say "only", go without saying."""
+    path, said = SAID[name]
+    layers = {0} if "only" not in said else set()
+    for first, joined, last in re.findall(r"layers? (\d)(?: (to|and) (\d))?", said):
+        layers |= set(range(int(first), int(last) + 1)) if joined == "to" else {int(first), int(last or first)}
+    inside, outside = imports(path, name)
+    inside -= {name[0]} | {room for room in inside if ROOMS[room][0] in layers or re.search(rf"\b{room}\b", said)}
+    assert not inside
+    if "only" in said and "layer" not in said:
+        assert outside <= {package for word, package in NAMED.items() if re.search(rf"\b{word}\b", said)} | {"jaxtyping"}
+
+
 def test_families_know_no_engine():
     for room, inside, _ in EDGES:
         if room == "families":

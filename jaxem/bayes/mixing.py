@@ -1,4 +1,4 @@
-"""How many components there are, and how large: priors of K and of the weights. Imports layer 0.
+"""How many components there are, and how large: priors of K and of the weights. Imports layer 0 and tabular.
 
 A prior of partitions knows three conditionals, all given the sizes of the filled components: of K, of the concentration, and of the
 weights. Mixtures of finite mixtures (static and dynamic), sparse finite mixtures and the Dirichlet process differ in nothing else.

@@ -1,4 +1,4 @@
-"""scikit-learn's `GaussianMixture` with its EM in lanes. Imports layer 0 and scikit-learn."""
+"""scikit-learn's `GaussianMixture` with its EM in lanes. Imports layers 0 to 3 and scikit-learn."""
 
 from __future__ import annotations
 
