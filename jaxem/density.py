@@ -65,6 +65,9 @@ class Density:
     def log_prob(self, x: Any) -> np.ndarray:
         """Log-density of each row under the mixture, in nats, shape (n,); of the cells that are there, where some are missing.
 
+        Noise has the same density everywhere, also outside the region that it was given: far out, with noise, this is no density, for
+        it has no finite integral.
+
         Args:
             x: Rows as in `predict`.
         Raises:

@@ -1,4 +1,4 @@
-"""A selection as one page of HTML that needs nothing but itself. Imports plot, and reads selections and fits."""
+"""A selection as one page of HTML that needs nothing but itself. Imports plot and text, and reads selections and fits."""
 
 from __future__ import annotations
 
