@@ -21,7 +21,7 @@ from . import protocol
 from ._pytree import pytree, replace, static
 from ._status import Status
 from ._typing import Array, Bool, Float, Int, Scalar
-from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select, start_failure
+from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, difference, evaluate, failure, noise, resolution, select, start_failure
 
 
 # What the point in hand is: not yet evaluated; known by statistics only; evaluated; its EM image; extrapolated.
@@ -201,16 +201,11 @@ def _receive(state: SquaremState, point: Float[Array, " p"], at: Evaluation, siz
     )
 
 
-def _difference(a: Float[Array, " p"], b: Float[Array, " p"]) -> Float[Array, " p"]:
-    """a − b, with 0 where both are the same: the log-weight of an absent component is −inf on both sides."""
-    return jnp.where(a == b, 0.0, a - b)
-
-
 def _extrapolate(state: SquaremState, image: Float[Array, " p"]) -> tuple[Any, Scalar, Scalar]:
     """The squared step from `base` through `point` and its `image`; the rate of convergence; whether the reach cut the step."""
-    first = _difference(state.point, state.base)
-    second = _difference(image, state.point)
-    bend = _difference(second, first)
+    first = difference(state.point, state.base)
+    second = difference(image, state.point)
+    bend = difference(second, first)
     square, curvature, cross = jnp.sum(first**2), jnp.sum(bend**2), jnp.sum(first * bend)
     alpha = -jnp.sqrt(square / curvature)
     cut = alpha <= -state.reach

@@ -15,9 +15,6 @@ from ._status import Status
 from .result import Fit, Params
 
 
-CODES = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
-
-
 def to_sklearn(fit: Fit) -> Any:
     """A fitted `sklearn.mixture.GaussianMixture` with the same density.
 
@@ -86,7 +83,7 @@ def from_sklearn(estimator: Any, data: Any = None, weights: Any = None) -> Fit:
     Raises:
         TypeError: if it is no fitted `GaussianMixture`.
     """
-    if not hasattr(estimator, "precisions_cholesky_") or getattr(estimator, "covariance_type", None) not in CODES:
+    if not hasattr(estimator, "precisions_cholesky_") or getattr(estimator, "covariance_type", None) not in families.SKLEARN:
         raise TypeError(f"from_sklearn takes a fitted GaussianMixture, got {estimator!r}; call its fit first")
     k, d = estimator.means_.shape
     kind, covariances = estimator.covariance_type, np.asarray(estimator.covariances_, np.float64)
@@ -95,7 +92,7 @@ def from_sklearn(estimator: Any, data: Any = None, weights: Any = None) -> Fit:
     elif kind != "full":
         covariances = np.eye(d) * np.broadcast_to(covariances.reshape(k, -1), (k, d))[:, :, None]
     names = getattr(estimator, "feature_names_in_", [f"x{j + 1}" for j in range(d)])
-    family = families.resolve(CODES[kind], d)[0]
+    family = families.resolve(kind, d)[0]
     order = np.argsort(-estimator.weights_, kind="stable")
     fit = Fit(
         family=family.name,

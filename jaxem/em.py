@@ -20,7 +20,7 @@ from jax import lax
 from . import protocol
 from ._pytree import pytree, replace
 from ._status import Status
-from ._typing import Array, Bool, Int, Scalar
+from ._typing import Array, Bool, Float, Int, Scalar
 
 
 EStep = Callable[[Any, Any], tuple[Any, Scalar]]
@@ -63,6 +63,11 @@ def select(condition: Any, yes: Any, no: Any) -> Any:
         return jnp.where(jnp.reshape(condition, jnp.shape(condition) + (1,) * (jnp.ndim(a) - jnp.ndim(condition))), a, b)
 
     return jax.tree.map(leaf, yes, no)
+
+
+def difference(a: Float[Array, " p"], b: Float[Array, " p"]) -> Float[Array, " p"]:
+    """a − b, with 0 where both are the same: the log-weight of an absent component is −inf on both sides."""
+    return jnp.where(a == b, 0.0, a - b)
 
 
 def noise(objective: Scalar, size: Scalar) -> Scalar:

@@ -25,7 +25,7 @@ from . import protocol
 from ._pytree import pytree, replace, static
 from ._status import Status
 from ._typing import Array, Bool, Float, Int, Scalar
-from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, evaluate, failure, noise, resolution, select, start_failure
+from .em import MIN_CHECKS, NUM_HITS, EStep, Evaluation, difference, evaluate, failure, noise, resolution, select, start_failure
 
 
 GIVEN, IMAGE, PROPOSAL = range(3)  # the point in hand: not yet evaluated; EM's own; the quasi-Newton step's
@@ -153,13 +153,8 @@ class QuasiNewton:
         image, _ = ravel_pytree(protocol.to_free(model, model.m_step(here, state.stats)))
         gradient = jnp.where(jnp.isfinite(point), jax.grad(complete)(point), 0.0)  # an absent component has nowhere to go
         size = protocol.magnitude(model, state.stats)
-        state, point = _choose(state, _difference(image, point), gradient, tol, size)
+        state, point = _choose(state, difference(image, point), gradient, tol, size)
         return _receive(state, point, evaluate(model, protocol.from_free(model, unravel(point)), data, e_step), size)
-
-
-def _difference(a: Any, b: Any) -> Any:
-    """a − b, with 0 where both are the same: the log-weight of an absent component is −inf on both sides."""
-    return jnp.where(a == b, 0.0, a - b)
 
 
 def _choose(state: QuasiNewtonState, move: Any, gradient: Any, tol: Scalar, size: Scalar) -> tuple[QuasiNewtonState, Any]:
@@ -200,7 +195,7 @@ def _choose(state: QuasiNewtonState, move: Any, gradient: Any, tol: Scalar, size
 
 def _remember(state: QuasiNewtonState, move: Any, gradient: Any) -> QuasiNewtonState:
     """The state with one more pair; a pair without positive curvature empties the memory."""
-    step = _difference(state.point, state.base)
+    step = difference(state.point, state.base)
     bend = state.base_gradient - gradient
     lag = state.base_move - move
     curved = step @ bend > CURVED * jnp.sqrt((step @ step) * (bend @ bend))

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
-from jax.scipy.special import gammaln
 
-from .._typing import Array, Float, Scalar
+from .._typing import Array, Float
 
 
 class Prior(Protocol):
@@ -68,10 +66,3 @@ class Prior(Protocol):
 def log_dirichlet(key: Any, concentration: Float[Array, " k"]) -> Float[Array, " k"]:
     """A Dirichlet draw in logarithms, for concentrations of any size: small ones underflow on the plain scale."""
     return jax.nn.log_softmax(jax.random.loggamma(key, concentration))
-
-
-def dirichlet_log_prob(log_weights: Float[Array, " k"], concentration: Any) -> Scalar:
-    """Log-density of a symmetric Dirichlet at exp(log_weights)."""
-    k = log_weights.shape[0]
-    normaliser = gammaln(k * concentration) - k * gammaln(concentration)
-    return normaliser + jnp.sum((concentration - 1.0) * log_weights)

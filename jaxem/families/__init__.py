@@ -15,12 +15,12 @@ __all__ = ["Gaussian", "Poisson", "fix", "gaussian", "names", "resolve"]
 
 ALIGNED_FROM = 4  # columns from which a program of its own pays for diagonal covariances
 
-_SKLEARN = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
+SKLEARN = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 
 
 def names() -> tuple[str, ...]:
     """Every name that `resolve` knows, a group before its members."""
-    return ("gaussian", *STRUCTURES, *UNIVARIATE, *_SKLEARN, "poisson")
+    return ("gaussian", *STRUCTURES, *UNIVARIATE, *SKLEARN, "poisson")
 
 
 def resolve(families: Any, num_features: int) -> list[Any]:
@@ -62,7 +62,7 @@ def _one(item: Any, num_features: int) -> list[Any]:
         return [Poisson()]
     if item.lower() == "gaussian":
         return [gaussian(code, univariate=univariate) for code in (UNIVARIATE if univariate else STRUCTURES)]
-    code = _SKLEARN.get(item.lower(), item.upper())
+    code = SKLEARN.get(item.lower(), item.upper())
     if univariate and (code in STRUCTURES or code in UNIVARIATE):
         return [gaussian(code[0], univariate=True)]  # one variance: only the volume's letter still means something
     if code in STRUCTURES:
