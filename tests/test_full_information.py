@@ -79,7 +79,7 @@ def test_one_component_has_several_optima_where_cells_are_missing():
     covariance = found.params.covariances[0]
     np.testing.assert_allclose([covariance[0, 0], abs(covariance[0, 1])], [8 / 3, 4 / 3], rtol=1e-3)
     assert not found.closed
-    assert found.standard_errors(np.array(x)).table["standard_error"].iloc[1:].gt(0).all()
+    assert found.log_likelihood > jaxem.fit(x, "VVV", 1, start=np.ones((12, 1))).log_likelihood + 0.05
 
 
 @pytest.mark.parametrize("structure", ["VVV", "VVI", "EVE"])
