@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pathlib
 
 import jax
@@ -13,6 +14,10 @@ import jaxem
 
 
 MOST_MAPS = 20_000
+# Most programs of the tests run once, on little: compiling them is most of their time. Once a week CI compiles them as users do.
+LEVEL = "--xla_backend_optimization_level"
+if LEVEL not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {LEVEL}=1".strip()
 
 
 def pytest_configure(config):
@@ -21,6 +26,18 @@ def pytest_configure(config):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+# What takes more than 4 s where nothing is compiled yet; other slow tests have the mark where they stand.
+SLOW_FIXTURES = {"by_gibbs", "by_nuts", "by_k", "test_of_two", "posterior"}
+SLOW_EXAMPLES = {"classes.regression_mixture", "grouped.grouped_mixture", "compare.compare_em_mcmc"}
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what cannot bear a mark itself: fixtures, whichever test asks for them first, and examples in docstrings."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or item.name.endswith(tuple(SLOW_EXAMPLES)):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True, scope="module")

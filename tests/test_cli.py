@@ -245,6 +245,7 @@ class TestFiles:
         assert "'iris'" in run("datasets", "irs").err
         assert run("datasets", "--out", str(tmp_path / "x")).status == 2
 
+    @pytest.mark.slow
     def test_report_is_one_page(self, tmp_path):
         outcome = run("select", FILE, *SMALL, "--report", str(tmp_path / "new" / "report.html"))
         assert "The report is" in outcome.prose

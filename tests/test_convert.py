@@ -63,6 +63,7 @@ def test_what_scikit_learn_fitted_is_taken_on(faithful):
         jaxem.Fit.from_sklearn(mixture.GaussianMixture(2))
 
 
+@pytest.mark.slow
 def test_to_numpyro(fits, faithful, earthquakes):
     for fit, data in [(fits["VVV"], faithful), (jaxem.fit(earthquakes, "poisson", 2, num_restarts=2), earthquakes)]:
         with jax.enable_x64(True):

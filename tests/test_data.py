@@ -224,7 +224,10 @@ HURT = {
 }
 
 
-@pytest.mark.parametrize("kind", HURT)
+SLOW = {"more columns than rows"}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in HURT])
 def test_data_that_hurt_are_reported_and_never_fatal(kind, rng):
     """Every structure has its row; what has a fit has finite numbers, what has none a reason; something can be chosen."""
     selection = jaxem.select(HURT[kind](rng), "gaussian", [1, 2, 3], num_restarts=4)

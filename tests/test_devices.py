@@ -78,6 +78,7 @@ print(json.dumps([[*key, value] for key, value in out.items()]))
 """
 
 
+@pytest.mark.slow
 def test_devices_agree(pytestconfig, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(cache=str(pytestconfig.cache.mkdir("jax")), folder=str(tmp_path))],

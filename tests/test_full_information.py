@@ -135,6 +135,7 @@ def test_every_structure_is_selected_from(holed):
     assert selection.best.num_components in (2, 3)
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_the_curvature(holed):
     """One Gaussian: the information by differences of SciPy's log-likelihood in its five parameters."""
     fit = jaxem.fit(holed, "VVV", 1, **EXACT)
@@ -169,6 +170,7 @@ def test_errors_are_those_of_the_curvature(holed):
     agree(np.concatenate([errors.means[0], errors.covariances[0][lower]]), wanted, 5e-4, 0)
 
 
+@pytest.mark.slow
 def test_replicates_agree_with_the_curvature(fit, holed):
     wanted = fit.standard_errors(holed).params.means
     for kind in ("bootstrap", "parametric-bootstrap"):
@@ -176,6 +178,7 @@ def test_replicates_agree_with_the_curvature(fit, holed):
         assert (np.abs(got / wanted - 1) < 0.25).all(), kind
 
 
+@pytest.mark.slow
 def test_resampling_a_selection(holed):
     selection = jaxem.select(holed, ["EEE", "VVV"], range(1, 3), **QUICK)
     scores = selection.cross_validate(holed, 3, num_restarts=1)
@@ -216,6 +219,7 @@ def test_draws_have_the_moments(fit, holed):
     assert (draws[0] != fit.impute(holed, num_draws=1, seed=2)[0])[gone].all()
 
 
+@pytest.mark.slow
 def test_noise_labels_and_float32(fit, holed, x):
     noisy = jaxem.fit(np.vstack([holed, [[20.0, np.nan], [np.nan, 300.0], [15.0, 250.0]]]), "VVV", 2, noise=True, **QUICK)
     assert (noisy.predict([[20.0, np.nan], [np.nan, 300.0], [15.0, 250.0]]) == -1).all()

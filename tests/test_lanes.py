@@ -105,6 +105,7 @@ def test_an_e_step_for_few_components_changes_nothing(begin, monkeypatch):
     same_runs(run(engine, *rest, 15), wanted)
 
 
+@pytest.mark.slow
 def test_large_data_end_where_em_stands_still(begin, monkeypatch):
     """What is large gets narrower programs, and L-BFGS for the last stretch: it too ends in optima, with nothing left to gain."""
     monkeypatch.setattr(lanes, "LARGE", 1)

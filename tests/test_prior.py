@@ -98,6 +98,7 @@ def test_no_component_is_below_the_floor(x):
     assert held.log_likelihood < free.log_likelihood
 
 
+@pytest.mark.slow
 def test_what_degenerates_without_it_does_not(rng):
     """Six components on thirty rows; more columns than rows."""
     rows = rng.normal(size=(30, 3))

@@ -272,6 +272,7 @@ def standard_errors(x, weight, means, sd):
     return np.sqrt(np.diag(np.linalg.inv(scores @ scores.T)))
 
 
+@pytest.mark.slow
 def test_two_gaussians_are_two():
     """Means, sd and weights lie within three standard errors of the truth: 3,000 of N(20, 5²), 7,000 of N(40, 5²).
 

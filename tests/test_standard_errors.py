@@ -123,6 +123,7 @@ def test_unclear_alignments_are_counted(fitted, x):
     assert "had no clear counterpart" in errors.warnings[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "limit"), [("bootstrap", "sandwich"), ("parametric-bootstrap", "observed"), ("jackknife", "sandwich")]
 )

@@ -37,6 +37,7 @@ def test_one_normal_is_refused(waiting):
     assert len(test.replicates) + test.num_failed == 49
 
 
+@pytest.mark.slow
 def test_two_normals_are_enough(test_of_two):
     """mclust says 0.796 with a statistic below 0, which a maximum cannot give; a larger statistic has a smaller p-value."""
     assert 0 <= test_of_two.statistic < 5
@@ -78,6 +79,7 @@ def test_the_tests_arguments_are_checked(waiting):
         bootstrap_lrt([1.0, 1.0, 2.0], "E", 2)
 
 
+@pytest.mark.slow
 def test_folds_are_single_fits(selection, faithful):
     """Each fold's score is the held-out log-density of a fit to the other rows."""
     validation = selection.cross_validate(faithful, folds=4, seed=5)

@@ -80,6 +80,7 @@ class TestNoise:
             assert again.terms == fit.terms
             assert (again.predict_proba(rows) == fit.predict_proba(rows)).all()
 
+    @pytest.mark.slow
     def test_errors_are_those_of_a_numerical_hessian(self, rows):
         x = rows[:, 0]
         fit = jaxem.fit(x, "E", 2, noise=True, tol=1e-9)
@@ -95,6 +96,7 @@ class TestNoise:
         errors = np.sqrt(np.diag(np.linalg.inv(-hessian(log_likelihood, at, 1e-3))))
         near([*found.weights, *found.means[:, 0], found.covariances[0, 0, 0]], errors, 1e-4, 0)
 
+    @pytest.mark.slow
     def test_resampling_knows_of_it(self, rows):
         noisy = jaxem.select(rows, "EEE", [1, 2], noise=True)
         few = noisy.best.standard_errors(rows, "bootstrap", num_replicates=20)

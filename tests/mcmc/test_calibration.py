@@ -55,6 +55,7 @@ def test_wrong_sampler_is_found(wrong, coverage):
     assert coverage[0] < calibration.coverage("mean", 0.9) < coverage[1]
 
 
+@pytest.mark.slow
 def test_telescoping_sampler_is_calibrated():
     prior = PoissonPrior(np.array([2.0]), None, np.array([4.0]), np.array([16.0]), np.float64(1.0))
     concentration = mixing.Concentration(np.float64(6.0), np.float64(3.0), "f")

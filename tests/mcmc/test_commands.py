@@ -21,6 +21,7 @@ def counts(tmp_path_factory):
 ASKED = ["--family", "poisson", "--components", "2", "--samples", "300", "--warmup", "100", "--no-cache"]
 
 
+@pytest.mark.slow
 def test_posterior_prints_a_table_and_both_optima(counts, capsys):
     assert main(["posterior", str(counts), *ASKED]) == 0
     said = capsys.readouterr().out
@@ -30,6 +31,7 @@ def test_posterior_prints_a_table_and_both_optima(counts, capsys):
     assert "[0] is cluster 1 of jaxem predict" in said
 
 
+@pytest.mark.slow
 def test_posterior_as_json_and_in_a_folder(counts, capsys, tmp_path):
     assert main(["posterior", str(counts), *ASKED, "--json", "--out", str(tmp_path / "new")]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -45,6 +47,7 @@ def test_posterior_as_json_and_in_a_folder(counts, capsys, tmp_path):
         assert file["rates"].shape[1:] == (300, 2, 1)
 
 
+@pytest.mark.slow
 def test_compare_prints_and_writes_a_page(counts, capsys, tmp_path):
     arguments = [*ASKED, "--out", str(tmp_path)]
     arguments[3] = "1:2"
@@ -53,6 +56,7 @@ def test_compare_prints_and_writes_a_page(counts, capsys, tmp_path):
     assert (tmp_path / "comparison.html").read_text().count("<img ") == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["posterior", "compare"])
 def test_components_that_mean_nothing_are_no_answer(counts, capsys, tmp_path, command):
     """Six Poisson components for data that hold two or three: what has no labels is said, the rest is refused, and the status is 1."""

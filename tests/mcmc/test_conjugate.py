@@ -37,6 +37,7 @@ def prior_draw(prior, key):
     return gibbs.GibbsState(MixtureParams(log_weights, prior.sample(ours, K, hyper)), hyper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRIORS)
 def test_sweep_leaves_the_joint_distribution_alone(name):
     prior = PRIORS[name]

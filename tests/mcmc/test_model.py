@@ -16,6 +16,7 @@ from jaxem.bayes.gaussian import SHAPES
 from jaxem.bayes.sites import InverseWishart
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [*SHAPES, "poisson"])
 @pytest.mark.parametrize("name", ["weak", "richardson-green"])
 def test_log_density_is_that_of_the_fit(code, name, x):

@@ -80,6 +80,7 @@ def agrees(draws, probability, wanted):
     np.testing.assert_array_less(np.abs(each.mean(axis=0) - wanted), 4 * error + 0.004)
 
 
+@pytest.mark.slow
 def test_static_gaussians_match_the_sum_over_partitions():
     x = np.array([[-1.2], [0.1], [0.3], [4.0]])
     log_prior = mixing.log_prior_k("geometric", 4)
@@ -90,6 +91,7 @@ def test_static_gaussians_match_the_sum_over_partitions():
     np.testing.assert_allclose(draws.posterior_k, wanted, atol=0.01)
 
 
+@pytest.mark.slow
 def test_dynamic_poissons_match_the_sum_over_partitions():
     log_prior = mixing.log_prior_k(("bnb", 1, 4, 3), 4)
     finite_mixing = mixing.FiniteMixing(log_prior, mixing.Concentration(np.float64(1.3)), dynamic=True)
@@ -99,6 +101,7 @@ def test_dynamic_poissons_match_the_sum_over_partitions():
     assert draws.table.loc["num_components", "r_hat"] < 1.02
 
 
+@pytest.mark.slow
 def test_dirichlet_process_matches_the_sum_over_partitions():
     alpha = 0.8
     process = mixing.ProcessMixing(mixing.Concentration(np.float64(alpha)), 12)
