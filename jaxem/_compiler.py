@@ -70,6 +70,7 @@ def quick_jit(
             return jax.tree.unflatten(jax.tree.structure(like(*args)), program(*jax.tree.leaves(args)))
 
         call.compiled = compiled  # type: ignore[attr-defined]
+        call.lower = lambda *args, **kwargs: compiled().lower(*args, **kwargs)  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -1,4 +1,4 @@
-"""What the command shows a person: the report, and the progress bar. Imports rich and NumPy, and reads selections and fits.
+"""What the command shows a person: the report, and the progress bar. Imports rich, NumPy, text and selection.
 
 Everything is written for 80 columns and stays readable without colour: a mark, not a colour, carries the meaning. rich leaves
 colour out of pipes and where NO_COLOR is set.

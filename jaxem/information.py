@@ -1,4 +1,4 @@
-"""Observed information: how the log-likelihood bends at a fit, and what that says of its errors. Imports layers 0 to 2, problem, again.
+"""Observed information: how the log-likelihood bends at a fit, and what that says of its errors. Imports layers 0 to 3.
 
 No family writes down coordinates for this. At a maximum θ = M(s), the image of the statistics s of one E-step, and near it u ↦ M(s + Bu)
 runs over the model's legal params, whatever constraints tie them together: B is chosen so that u has as many entries as the model

@@ -1,4 +1,4 @@
-"""The search for the best optimum of every cell: starts, two stages, moves. Imports layers 0 to 2, init, lanes and cell.
+"""The search for the best optimum of every cell: starts, two stages, moves. Imports layers 0 to 3.
 
 All cells are searched together, every run a lane:
 

@@ -103,8 +103,7 @@ def promised(path):
     return found and found[1]
 
 
-NOT_YET = {"_terminal", "information", "search"}  # say less than they import
-SAID = {name: (path, said) for path, name in modules() if (said := promised(path)) and name[0] not in NOT_YET}
+SAID = {name: (path, said) for path, name in modules() if (said := promised(path))}
 NAMED = {"JAX": "jax", "NumPy": "numpy", "NumPyro": "numpyro", "scikit-learn": "sklearn", "typer": "typer", "rich": "rich"}
 
 

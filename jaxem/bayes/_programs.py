@@ -12,7 +12,7 @@ def call(function: Any, *arguments: Any, seconds: dict[str, float], **static: An
     """What a jitted function returns, on the host; seconds of compiling and of running are added to `seconds`.
 
     Args:
-        function: Made by `jax.jit`, once: JAX keeps what it has traced and compiled, until `jax.clear_caches()`.
+        function: Made by `jax.jit` or `quick_jit`, once: JAX keeps what it has traced and compiled, until `jax.clear_caches()`.
         arguments: Pytrees of arrays, of JAX or NumPy.
         seconds: Has, or gets, entries "compiling" and "running".
         static: Static arguments, by keyword.

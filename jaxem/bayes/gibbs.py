@@ -6,12 +6,12 @@ rows allocated to each component.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from .._compiler import quick_jit
 from .._pytree import pytree
 from .._typing import Array, Float, Int, Scalar
 from ..models.mixture import Mixture, MixtureParams
@@ -65,7 +65,7 @@ def sweep(key: Any, prior: Prior, family: Any, x: Float[Array, "d n"], state: Gi
     return draw_components(ours, prior, family, x, labels, state), log_likelihood
 
 
-@functools.partial(jax.jit, static_argnames=("num_warmup", "num_samples"))
+@quick_jit("num_warmup", "num_samples", hasty=True)
 def chains(keys: Any, prior: Prior, x: Float[Array, "d n"], starts: Any, num_warmup: int, num_samples: int) -> Any:
     """Draws of several chains in one program.
 

@@ -7,7 +7,6 @@ moves, whatever the units of the data.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -99,7 +98,7 @@ def peaks(space: Space, starts: Any) -> Peak:
     return jax.vmap(lambda values: _peak(space, space.flatten(values)))(starts)
 
 
-@functools.partial(jax.jit, static_argnames=("num_samples",))
+@quick_jit("num_samples", hasty=True)
 def samples(key: Any, space: Space, peak: Peak, num_samples: int) -> tuple[Any, Float[Array, " s"]]:
     """Independent draws from the Laplace approximation: values of the sites, and log-ratios of the posterior to it."""
     noise = jax.random.normal(key, (num_samples, peak.point.shape[0]), peak.point.dtype)
