@@ -6,8 +6,8 @@ waiting ones take their places, so that stragglers never hold the others up and 
 to the width of the program, and nobody outside sees it. Where there are several devices, each has its share of the block, or of the rows.
 
 Blocks run one after the other: two programs at once in threads can wait for each other for ever in XLA's own pool of threads, where
-several CPU devices share programs that call LAPACK. None of these is shared now (`devices.mesh_for`), and some hundred fits in 4 and 8
-threads, on one and two devices, ended with the bits that they have alone; but no more than one device is promised to users who call
+several CPU devices share programs that call LAPACK. None of these is shared now (`devices.mesh_for`), and 192 fits in 4 and 8 threads,
+on one and two devices, ended with the log-likelihoods that they have alone; but no more than one device is promised to users who call
 from threads.
 """
 
