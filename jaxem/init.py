@@ -106,9 +106,8 @@ class Starts:
         return made
 
     def _make(self, kind: str, k: int, restart: int) -> np.ndarray:
-        if (
-            k == 1
-        ):  # further starts, for noise or missing cells leave several optima, are halves of the data, a little spread out
+        if k == 1:
+            # All rows; further starts, where noise or missing cells leave several optima, are one of two groups, a little spread out.
             several = restart and len(self.seen) > 1
             return self._made(kind, 2, restart)[[restart % 2]] if several else np.ones((1, self.x.shape[1]))
         rng = stream(self.seed, k, restart)

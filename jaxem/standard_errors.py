@@ -103,28 +103,9 @@ def check_level(level: Any) -> float:
 
 
 def standard_errors(
-    fit: Fit,
-    data: Any,
-    kind: str = "observed",
-    *,
-    weights: Any = None,
-    labels: Any = None,
-    level: float = 0.95,
-    num_replicates: int = 999,
-    seed: Any = 0,
+    fit: Fit, data: Any, kind: str, *, weights: Any, labels: Any, level: float, num_replicates: int, seed: Any
 ) -> StandardErrors:
-    """Standard errors and confidence intervals of the parameters; see `Fit.standard_errors`.
-
-    Args:
-        fit: A `Fit`.
-        data: As there.
-        kind: As there.
-        weights: As there.
-        labels: As there.
-        level: As there.
-        num_replicates: As there.
-        seed: As there.
-    """
+    """See `Fit.standard_errors`."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
     if "labels" in fit.terms:

@@ -161,12 +161,8 @@ def _selection(
     # A model that goes by several names (those of K = 1) has one share of belief, in equal parts.
     names = {key: sum(same_model(fit, other) for other in fits.values()) for key, fit in fits.items()}
     for name, criterion_of in (("schwarz_weight", "bic"), ("akaike_weight", "aic")):
-        values = [
-            row[criterion_of] + 2 * np.log(names.get((row["family"], row["num_components"]), 1))
-            if not row["spurious"]
-            else np.nan
-            for row in rows
-        ]
+        shares = [2 * np.log(names.get((row["family"], row["num_components"]), 1)) for row in rows]
+        values = [np.nan if row["spurious"] else row[criterion_of] + share for row, share in zip(rows, shares, strict=True)]
         rows = [row | {name: weight} for row, weight in zip(rows, criteria.weights(values), strict=True)]
     runs = [
         {
