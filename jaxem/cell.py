@@ -73,7 +73,7 @@ class Cell:
         runs: All runs so far.
         best: The best run: by objective among the admissible ones, or among spikes where there is nothing else.
         improved: Whether a move has raised the best objective.
-        stable: Whether the last round of moves found nothing better; None if no moves were made.
+        stable: Whether every move from the best fits beside it was tried, and found nothing better; None if no moves were made.
         summary: The best fit's sums over rows, once it is certified.
         scout: The same cell on a subsample, where the search was made there.
     """
@@ -107,12 +107,6 @@ class Cell:
     def searched(self) -> list[Run]:
         """The runs of the search itself, on the subsample if there was one."""
         return (self.scout or self).runs
-
-    def behind(self, smaller: Cell) -> bool:
-        """Whether the best of a cell with fewer components is clearly better than this one's."""
-        if smaller.best is None or smaller.num_components >= self.num_components:
-            return False
-        return self.best is None or (self.best.admissible, self.best.objective + SAME) < smaller.best.rank
 
     def take_in(self, arrivals: list[Run]) -> None:
         """Keep new runs; one that ends clearly higher than the best so far takes its place."""

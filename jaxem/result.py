@@ -81,7 +81,7 @@ class Fit(criteria.Scored, Density):
         num_finalists: How many of them were run to convergence.
         replicated: How many of these ended in this optimum.
         improved: Whether moves (split, merge) raised the log-likelihood above that of all starts.
-        stable: Whether the last round of moves found nothing better; None if none was made.
+        stable: Whether every move from the best fits beside it was tried, and found nothing better; None if no moves were made.
         closed: Whether this is the one optimum there is, in closed form: of one component, without noise, on complete rows.
         num_failed: Runs that collapsed or failed otherwise.
         spurious: Whether a component is next to singular: such a fit is never chosen by itself.

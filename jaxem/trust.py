@@ -18,7 +18,7 @@ def level(closed: bool, replicated: int, stable: bool | None) -> str:
     Args:
         closed: Whether there is one optimum, in closed form: always "high".
         replicated: Independent starts that ended in the best optimum.
-        stable: Whether the last round of moves found nothing better; None if no moves were made.
+        stable: Whether every move was tried, and found nothing better; None if no moves were made.
     """
     if closed or (stable and replicated >= 2):
         return HIGH

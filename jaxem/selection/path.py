@@ -58,7 +58,7 @@ def select(
             better (mclust's signs are the opposite).
         num_restarts: Independent starts for each (family, K).
         num_finalists: How many of them, the best after a short first stage, are run to convergence.
-        moves: Whether moves along the path of K follow: the best of K − 1 split, the best of K + 1 merged, both at K.
+        moves: Whether moves along the path of K follow: the best of K − 1 split, the best of K + 1 merged, until nothing improves.
         init: Kind of start: "portfolio" (a mix), "kmeans++", "ward", "random-rows" or "random-responsibilities".
         weights: Row weights (n,), real, not negative; an integer weight is a repeated row.
         labels: Components (n,) that rows are known to come from, numbered from 0, and −1 where that is not known; these numbers stay
