@@ -58,7 +58,10 @@ class Terms:
         if self.region is None:
             return None
         if not self.units.scaled:
-            raise ValueError(f"noise has a density, and {bound.name!r} is a family of counts: leave noise=False")
+            raise ValueError(
+                f"noise has a density, and {bound.name!r} is a family of counts, or takes its columns unscaled (standardise = False): "
+                "leave noise=False"
+            )
         density = self.units.log_scale - self.region.log_volume
         if not self.units.table.complete:  # the box lies along the columns
             density = np.log(np.diag(self.units.scale)) - np.log(np.diag(self.region.edges))

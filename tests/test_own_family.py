@@ -111,6 +111,7 @@ def test_it_is_selected_like_any_other(x):
     selection = jaxem.select(x, [Exponential(), "V"], range(1, 4), num_restarts=5)
     assert selection.best.family == "exponential"
     assert selection.best.num_params == 2 * selection.best.num_components - 1
+    assert "2 families, K = 1..3" in str(selection)
 
 
 def test_its_fit_predicts_and_samples(fit, x):
@@ -150,3 +151,8 @@ def test_what_it_publishes_has_errors(x, fit):
     median = table["quartiles", 0, "1"]
     assert median == pytest.approx(table["rates", 0, "x"] * np.log(2) / own.params.rates[0, 0] ** 2, rel=1e-6)
     assert own.standard_errors(x, "bootstrap", num_replicates=20).table["standard_error"].notna().all()
+
+
+def test_noise_is_refused(x):
+    with pytest.raises(ValueError, match=r"'exponential' is a family of counts, or takes its columns unscaled"):
+        jaxem.fit(x, Exponential(), 2, noise=True)

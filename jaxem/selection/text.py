@@ -1,4 +1,4 @@
-"""Selections, tests and resamples in plain text. Imports text of layer 3."""
+"""Selections, tests and resamples in plain text. Imports families, and text of layer 3."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..families.gaussian import STRUCTURES, UNIVARIATE
 from ..text import INDENT, MOST_LINES, Table, columns, filled, joined, level, listed, many, rows, upright
 
 
@@ -66,7 +67,7 @@ def choice(selection: Selection) -> str:
 def asked(selection: Selection) -> str:
     """What was compared."""
     families, ks = axes(selection)
-    several = "families" if "poisson" in families else "structures"
+    several = "structures" if {*families} <= {*STRUCTURES, *UNIVARIATE} else "families"
     kinds = f"{len(families)} {several}" if len(families) > 1 else f"Family {families[0]}"
     run = len(ks) > 1 and ks == list(range(ks[0], ks[-1] + 1))
     return f"{kinds}, K = {f'{ks[0]}..{ks[-1]}' if run else ', '.join(map(str, ks))}"
