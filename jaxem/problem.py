@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from . import criteria, em, given, tabular
+from . import families as family_names
 from . import init as starts
 from ._pytree import replace
 from ._status import Status
@@ -82,7 +83,8 @@ class Problem:
         room = units.inside(table.x, row_bucket(table.num_rows))
         rows = room[:, : table.num_rows]
         whole = units.filled(rows, table.weight)
-        self.bound = [family.bind(whole, table.weight, units.scale, options.dtype) for family in families]
+        bound = [family.bind(whole, table.weight, units.scale, options.dtype) for family in families]
+        self.bound = [family_names.settled(family, len(rows), options.dtype) for family in bound]
         plain = table.complete and self.terms.region is None
         self.cells = [
             Cell(self.terms.model(one, k), k, number, plain and k == 1)

@@ -10,11 +10,12 @@ To add a family, write one file in `families/` with
 1. a params pytree and a stats pytree, every leaf with the component axis `k` in front, the stats with a leaf `count`;
 2. `log_prob`, `expected_stats` (a sum over rows) and `m_step` (for all components at once; a component without rows keeps its params);
 3. `reference` (a crude finite point), `num_params`, `sample`;
-4. `to_free` and `from_free`: the coordinates in which a step may be extrapolated; `complete`, for L-BFGS; `observed`, for rows
-   that lack cells;
-5. what `fit` asks of it before and after, on the host: `check`, `bind`, `with_residuals`, `admissible`, `distance`,
-   `publish` and `adopt`;
-6. a line in `families/__init__.py`, and a row in `tests/cases.py`: the laws run over it.
+4. `to_free` and `from_free`: the coordinates in which a step may be extrapolated; `complete`, for L-BFGS; `collapsed`;
+5. what `fit` asks of it before and after, on the host: `name` and `standardise`, `check`, `bind`, `with_residuals`, `admissible`,
+   `distance`, `publish` and `adopt`;
+6. what is optional: `observed`, for rows that lack cells; `check_rows`, `log_joint`, `shareable`;
+7. its name in `families/__init__.py`, and a row in `tests/cases.py`: the laws run over it. `.github/CONTRIBUTING.md` goes through
+   this step by step. A family of the user's own needs neither, but its class must be a pytree, registered with JAX.
 
 A whole model in ten lines, run as a test: the rate of exponential waiting times of which some are censored (we only know that
 they were longer). The missing times are the latent variables.
@@ -84,8 +85,9 @@ class LatentModel(Protocol[Params, Stats]):
 class Family(Protocol[Params, Stats]):
     """The distribution of one component, for all components at once. It knows nothing of mixing weights, restarts or chunks.
 
-    A family is a JAX pytree (a frozen record of hyperparameters, or a class registered with `jax.tree_util.register_static`). The
-    methods above the line are called on the host, with NumPy arrays; those below it inside compiled code.
+    A family is a JAX pytree (a frozen record of hyperparameters, or a class registered with `jax.tree_util.register_static`), and so
+    are its params and its stats (a NamedTuple is one). The methods above the line are called on the host, with NumPy arrays; those below
+    it inside compiled code, and `sample` outside it too. All are needed but `observed`.
 
     A family may have `log_joint(params, log_weights, x)`, shape (k, n), where it has a quicker way than to add
     log-weights (k,) to `log_prob`; a class that inherits it and has a `log_prob` of its own needs its own.
@@ -93,7 +95,7 @@ class Family(Protocol[Params, Stats]):
     then several CPU devices share the work (`devices.mesh_for`).
 
     Attributes:
-        name: The name users type.
+        name: What results are known by, and the name users type of those that come with jaxem; another one for each family.
         standardise: Whether `fit` may centre and scale each column before EM and map the params back.
     """
 
@@ -128,7 +130,11 @@ class Family(Protocol[Params, Stats]):
         ...
 
     def publish(self, params: Params, centre: Any, scale: Any) -> dict[str, Any]:
-        """Named arrays in the data's units, component axis first: what users see as `Fit.params`."""
+        """Named arrays in the data's units, component axis first: what users see as `Fit.params`.
+
+        Names are identifiers. "means" (k, d), "covariances" (k, d, d), beside "means", and "rates" (k, d) are kept for what they say;
+        "weights", "correlations", "asdict" and "take" mean something else, and are refused.
+        """
         ...
 
     def adopt(self, published: dict[str, Any], centre: Any, scale: Any) -> Params:

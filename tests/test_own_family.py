@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 import jaxem
+from jaxem.families import gaussian, resolve
 
 
 REFERENCE = pathlib.Path(__file__).parent / "reference"
@@ -151,6 +153,62 @@ def test_what_it_publishes_has_errors(x, fit):
     median = table["quartiles", 0, "1"]
     assert median == pytest.approx(table["rates", 0, "x"] * np.log(2) / own.params.rates[0, 0] ** 2, rel=1e-6)
     assert own.standard_errors(x, "bootstrap", num_replicates=20).table["standard_error"].notna().all()
+
+
+@jax.tree_util.register_static
+class Slowed(Exponential):
+    """Two objects of this class are two families, each with a program of its own."""
+
+    def __init__(self, factor):
+        self.factor, self.name = factor, f"slowed-{factor}"
+
+    def log_prob(self, params, x):
+        return jnp.log(self.factor) * len(x) + super().log_prob(params, self.factor * x)
+
+
+def test_two_of_one_class_are_two_families(x):
+    selection = jaxem.select(x, [Slowed(0.5), Slowed(2.0)], 2, num_restarts=2, moves=False)
+    assert [cell["family"] for cell in selection.cells] == ["slowed-0.5", "slowed-2.0"]
+
+
+def made(registered=jax.tree_util.register_static, **own):
+    """A family that differs from `Exponential` in some of what it has, None for nothing."""
+    kept = {name: part for name, part in vars(Exponential).items() if not name.startswith("__")} | {"name": "made"} | own
+    return registered(type("Made", (), {name: part for name, part in kept.items() if part is not None}))
+
+
+def publishing(name, form):
+    return made(publish=lambda self, params, centre, scale: {name: form(np.asarray(params.rate, float))})
+
+
+SPOILT = {
+    r"a family is a name or an object": lambda: Exponential,
+    r"family 'made' lacks standardise, collapsed\(\): jaxem\.protocol": lambda: made(standardise=None, collapsed=None)(),
+    r"name of a family must be a string, got 3": lambda: made(name=3)(),
+    r"JAX does not know the class Made of the family 'made': put @jax": lambda: made(lambda cls: cls)(),
+    r"'vvv' is that of a family which comes with jaxem": lambda: made(name="vvv")(),
+    r"publishes 'weights', which means something else": lambda: publishing("weights", np.copy)(),
+    r"publishes 'take', which": lambda: publishing("take", np.copy)(),
+    r"publishes 'covariances' and no 'means'": lambda: publishing("covariances", lambda rate: rate[:, :, None])(),
+    r"publishes 'means' of shape \(2,\).*where \(k, d\)": lambda: publishing("means", lambda rate: rate[:, 0])(),
+    r"publishes 'all' of shape \(\)": lambda: publishing("all", np.sum)(),
+}
+
+
+@pytest.mark.parametrize("said", SPOILT)
+def test_what_it_lacks_is_said(said, x):
+    """Before anything is compiled."""
+    with pytest.raises((TypeError, ValueError), match=said):
+        jaxem.fit(x, SPOILT[said](), 2)
+
+
+def test_a_name_is_that_of_one_family(x):
+    with pytest.raises(ValueError, match=r"two different families have the name 'exponential'.*give each its own"):
+        jaxem.select(x, [Exponential(), Exponential()], 2)
+    with pytest.raises(ValueError, match="two different families have the name 'V'"):
+        jaxem.select(x, ["V", dataclasses.replace(gaussian("V", univariate=True), ridge=1.0)], 2)
+    same = Exponential()
+    assert [family.name for family in resolve([same, same, "V", "full", gaussian("V", univariate=True)], 1)] == [same.name, "V"]
 
 
 def test_noise_is_refused(x):

@@ -6,12 +6,16 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+import jax
+import numpy as np
+
 from .._pytree import replace
 from .gaussian import STRUCTURES, UNIVARIATE, Gaussian, fix, gaussian
+from .own import check_family, check_published
 from .poisson import Poisson
 
 
-__all__ = ["Gaussian", "Poisson", "fix", "gaussian", "names", "resolve"]
+__all__ = ["Gaussian", "Poisson", "fix", "gaussian", "kind", "names", "resolve", "settled"]
 
 ALIGNED_FROM = 4  # columns from which a program of its own pays for diagonal covariances
 
@@ -31,8 +35,8 @@ def resolve(families: Any, num_features: int) -> list[Any]:
             dimension, all structure codes are understood.
         num_features: Columns of the data.
     Raises:
-        ValueError: for an unknown name, with the nearest known one; or for no family at all.
-        TypeError: if an item is neither a name nor a family.
+        ValueError: for an unknown name, with the nearest known one; for two families of one name; or for no family at all.
+        TypeError: if an item is neither a name nor a family, with what it lacks.
     """
     items = [families] if isinstance(families, str) or not isinstance(families, Iterable) else list(families)
     if not items:
@@ -40,8 +44,39 @@ def resolve(families: Any, num_features: int) -> list[Any]:
     out: dict[str, Any] = {}
     for item in items:
         for family in _one(item, num_features):
-            out.setdefault(family.name, family)
+            if not _same(out.setdefault(family.name, family), family):
+                raise ValueError(
+                    f"two different families have the name {family.name!r}, and results go by that name: give each its own"
+                )
     return _alike(list(out.values()), num_features)
+
+
+def settled(family: Any, num_features: int, dtype: Any) -> Any:
+    """A family that is bound to rows of so many columns; what one of the user's own publishes is looked at first.
+
+    Raises:
+        ValueError: for names, shapes or bounds that cannot be published.
+    """
+    if not _built_in(family):
+        check_published(family, num_features, dtype)
+    return family
+
+
+def kind(family: Any) -> Any:
+    """What families have in common that run in one program: of the user's own, all but their numbers."""
+    return type(family) if _built_in(family) else jax.tree.structure(family)
+
+
+def _built_in(family: Any) -> bool:
+    """Whether a family comes with jaxem, and is none that was made from one."""
+    return type(family) in (Gaussian, Poisson)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two families are the same to the last number."""
+    if jax.tree.structure(one) != jax.tree.structure(other):
+        return False
+    return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
 def _alike(families: list[Any], num_features: int) -> list[Any]:
@@ -55,8 +90,12 @@ def _alike(families: list[Any], num_features: int) -> list[Any]:
 def _one(item: Any, num_features: int) -> list[Any]:
     univariate = num_features == 1
     if not isinstance(item, str):
-        if not hasattr(item, "expected_stats"):
+        if isinstance(item, type) or not hasattr(item, "expected_stats"):
             raise TypeError(f"a family is a name or an object with the Family methods, got {item!r}")
+        if not _built_in(item):
+            check_family(item)
+            if item.name.lower() in map(str.lower, names()):
+                raise ValueError(f"the name {item.name!r} is that of a family which comes with jaxem: give yours another")
         return [item]
     if item.lower() == "poisson":
         return [Poisson()]

@@ -143,13 +143,13 @@ def _components(num_components: Iterable[int] | int) -> list[int]:
 
 
 def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
-    """Families that share a problem: those of one class, so that they run in one program, and in the same internal units."""
+    """Families that share a problem: those of one kind, so that they run in one program, and in the same internal units."""
     varying = bool((np.nanmax(table.x, axis=0) > np.nanmin(table.x, axis=0)).any())
     num_features = (table.without_constant_columns() if varying else table).x.shape[1]
-    groups: dict[tuple[type, bool], list[Any]] = {}
+    groups: dict[tuple[Any, bool], list[Any]] = {}
     for family in family_names.resolve(families, num_features):
         sphered = getattr(family, "linear", False) and num_features > 1 and nearly_collinear(table)
-        groups.setdefault((type(family), sphered), []).append(family)
+        groups.setdefault((family_names.kind(family), sphered), []).append(family)
     return list(groups.values())
 
 

@@ -24,7 +24,7 @@ Key = tuple[str, int]
 
 
 class Room:
-    """Cells of one class of families, and their data in the same internal units.
+    """Cells of one kind of families, and their data in the same internal units.
 
     Args:
         fits: The cells' fits.
@@ -106,7 +106,7 @@ class Room:
 
 
 def rooms(selection: Selection, data: Any, weights: Any, labels: Any = None) -> list[Room]:
-    """The selection's fits by class of family, each class with the data in its own units.
+    """The selection's fits by kind of family, each kind with the data in its own units.
 
     Raises:
         ValueError: if these are not the data that the selection was made from.
@@ -121,7 +121,7 @@ def rooms(selection: Selection, data: Any, weights: Any, labels: Any = None) -> 
     given = tabular.read(rows, weights, labels, missing=True)
     groups: dict[Any, list[Fit]] = {}
     for fit in fits:
-        family = fit.source or family_names.resolve(fit.family, rows.shape[1])[0]
-        groups.setdefault((type(family), fit.columns), []).append(fit)
+        family = fit._family()
+        groups.setdefault((family_names.kind(family), fit.columns), []).append(fit)
     prior = selection.settings.get("prior")
     return [Room(group, group[0].rows(data, missing=True), given.weight, prior, given.label) for group in groups.values()]
