@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,25 +61,40 @@ def unflatten(values: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Params:
     return Params(**out)
 
 
-def normal_intervals(names: Any, estimates: np.ndarray, errors: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Normal intervals on the scales that `StandardErrors.intervals` names, shape (m,) each."""
+Bounds = Mapping[str, tuple[float, float]]  # lowest and highest value of what has this name
+
+ANYWHERE = (-np.inf, np.inf)
+KNOWN: Bounds = {"weights": (0.0, 1.0), "rates": (0.0, np.inf), "correlations": (-1.0, 1.0)}
+VARIANCE = (0.0, np.inf)
+
+# For numbers between two bounds, above one and below one: the scale, the way back, and its slope.
+SCALES: dict[tuple[bool, bool], tuple[Callable[..., Any], ...]] = {
+    (True, True): (
+        lambda x, a, b: np.log((x - a) / (b - x)),
+        lambda t, a, b: a + (b - a) / (1 + np.exp(-t)),
+        lambda x, a, b: (b - a) / ((x - a) * (b - x)),
+    ),
+    (True, False): (lambda x, a, b: np.log(x - a), lambda t, a, b: a + np.exp(t), lambda x, a, b: 1 / (x - a)),
+    (False, True): (lambda x, a, b: -np.log(b - x), lambda t, a, b: b - np.exp(-t), lambda x, a, b: 1 / (b - x)),
+}
+
+
+def normal_intervals(
+    names: Any, estimates: np.ndarray, errors: np.ndarray, level: float, bounds: Bounds
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal intervals on the scales that `StandardErrors.intervals` names, shape (m,) each, inside the bounds of what has some."""
     from scipy.special import ndtri
 
-    reach = ndtri((1 + level) / 2)
+    reach, known = ndtri((1 + level) / 2), {**KNOWN, **bounds}
     lower, upper = estimates - reach * errors, estimates + reach * errors
-    scales = {"logit": np.zeros(len(errors), bool), "log": np.zeros(len(errors), bool), "z": np.zeros(len(errors), bool)}
-    for row, (name, _, place) in enumerate(names):
-        scales["logit"][row] = name == "weights" and 0 < estimates[row] < 1
-        scales["log"][row] = name == "rates" or (name == "covariances" and place[0] == place[1])
-        scales["z"][row] = name == "correlations" and abs(estimates[row]) < 1
-    transforms = {
-        "logit": (lambda p: np.log(p / (1 - p)), lambda t: 1 / (1 + np.exp(-t)), lambda p: 1 / (p * (1 - p))),
-        "log": (np.log, np.exp, lambda v: 1 / v),
-        "z": (np.arctanh, np.tanh, lambda r: 1 / (1 - r**2)),
-    }
+    variance = [name == "covariances" and place[0] == place[1] for name, _, place in names]
+    own = [VARIANCE if own else known.get(name, ANYWHERE) for (name, *_), own in zip(names, variance, strict=True)]
+    low, high = np.array(own, float).T
+    inside = (low < estimates) & (estimates < high) & (errors > 0)
     with np.errstate(over="ignore"):  # an error beyond all bounds has an interval up to the end of the scale
-        for scale, (there, back, slope) in transforms.items():
-            rows = scales[scale] & (errors > 0)
-            at, spread = estimates[rows], reach * slope(estimates[rows]) * errors[rows]
-            lower[rows], upper[rows] = back(there(at) - spread), back(there(at) + spread)
-    return lower, upper
+        for (below, above), (there, back, slope) in SCALES.items():
+            rows = inside & (np.isfinite(low) == below) & (np.isfinite(high) == above)
+            at, ends = estimates[rows], (low[rows], high[rows])
+            spread = reach * slope(at, *ends) * errors[rows]
+            lower[rows], upper[rows] = (back(there(at, *ends) + side * spread, *ends) for side in (-1, 1))
+    return np.clip(lower, low, high), np.clip(upper, low, high)

@@ -13,7 +13,7 @@ To add a family, write one file in `families/` with
 4. `to_free` and `from_free`: the coordinates in which a step may be extrapolated; `complete`, for L-BFGS; `collapsed`;
 5. what `fit` asks of it before and after, on the host: `name` and `standardise`, `check`, `bind`, `with_residuals`, `admissible`,
    `distance`, `publish` and `adopt`;
-6. what is optional: `observed`, for rows that lack cells; `check_rows`, `log_joint`, `shareable`;
+6. what is optional: `observed`, for rows that lack cells; `bounds`, `check_rows`, `log_joint`, `shareable`;
 7. its name in `families/__init__.py`, and a row in `tests/cases.py`: the laws run over it. `.github/CONTRIBUTING.md` goes through
    this step by step. A family of the user's own needs neither, but its class must be a pytree, registered with JAX.
 
@@ -93,6 +93,9 @@ class Family(Protocol[Params, Stats]):
     log-weights (k,) to `log_prob`; a class that inherits it and has a `log_prob` of its own needs its own.
     One that sets `shareable = True` says that what it does below the line, `sample` apart, calls nothing of LAPACK (`jnp.linalg`): only
     then several CPU devices share the work (`devices.mesh_for`).
+
+    One with `bounds`, a dict, says between which values lie the numbers that it publishes under a name, infinity for none:
+    `{"probabilities": (0, 1)}`. Confidence intervals then stay inside. Weights, rates, variances and correlations have theirs anyway.
 
     Attributes:
         name: What results are known by, and the name users type of those that come with jaxem; another one for each family.

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import tabular
 from ._precision import precision
-from .entries import flatten, normal_intervals, unflatten
+from .entries import Bounds, flatten, normal_intervals, unflatten
 from .entries import labels as names_of
 from .models.mixture import MixtureParams
 from .result import Params
@@ -40,6 +40,7 @@ class StandardErrors:
         replicates: Estimates from each replicate, shape (r, m), for bootstrap kinds; else None.
         num_failed: Replicates without a usable fit; they are left out.
         num_unclear: Replicates in which a component had no clear counterpart in the fit; they are kept, and widen the errors.
+        bounds: Lowest and highest values of what a family of the user's own publishes, by name; see `Family.bounds`.
         warnings: Sentences.
     """
 
@@ -52,6 +53,7 @@ class StandardErrors:
     replicates: np.ndarray | None = None
     num_failed: int = 0
     num_unclear: int = 0
+    bounds: Bounds = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -63,7 +65,8 @@ class StandardErrors:
         """The table with confidence intervals of another level.
 
         Bootstrap kinds give percentile intervals. The others give normal ones on the scale on which the estimate is nearest to
-        normal: weights in logits, variances and rates in logarithms, correlations in Fisher's z, all else as it is.
+        normal: weights in logits, variances and rates in logarithms, correlations in Fisher's z, all else as it is, unless the
+        family has `bounds` for it: logits between two, logarithms of the distance from one.
 
         Args:
             level: Between 0 and 1.
@@ -77,7 +80,7 @@ class StandardErrors:
         if self.replicates is not None:
             lower, upper = np.quantile(self.replicates, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
         else:
-            lower, upper = normal_intervals(self.labels, self.estimates, errors, level)
+            lower, upper = normal_intervals(self.labels, self.estimates, errors, level, self.bounds)
         named = [(name, component, ", ".join(place)) for name, component, place in self.labels]
         frame = pd.DataFrame(named, columns=["parameter", "component", "columns"])
         return frame.assign(estimate=self.estimates, standard_error=errors, lower=lower, upper=upper)
@@ -142,6 +145,7 @@ def standard_errors(
         covariance=(covariance + covariance.T) / 2,
         labels=names_of(arrays, fit.columns),
         level=level,
+        bounds=dict(getattr(fit.source, "bounds", {})),
         **more,
     )
 

@@ -48,7 +48,7 @@ def check_published(family: Any, num_features: int, dtype: Any) -> None:
         num_features: Columns of these, d.
         dtype: Of the reference point.
     Raises:
-        ValueError: for a name that means something else, or an array without the component axis.
+        ValueError: for a name that means something else, an array without the component axis, or bounds that are none.
     """
     whose, d = f"the family {family.name!r}", num_features
     published = family.publish(family.reference(PROBE, d, dtype), np.zeros(d), np.eye(d))
@@ -67,3 +67,10 @@ def check_published(family: Any, num_features: int, dtype: Any) -> None:
         raise ValueError(
             f"{whose} publishes 'covariances' and no 'means' that they are about: publish both, or choose another name"
         )
+    for name, bounds in getattr(family, "bounds", {}).items():
+        low, high = bounds if np.shape(bounds) == (2,) else (0, 0)
+        if name not in shapes or not low < high:
+            raise ValueError(
+                f"{whose} has bounds {bounds!r} for {name!r}: bounds are pairs (lowest, highest), numbers or infinite, of what it "
+                f"publishes, which is {', '.join(map(repr, shapes))}"
+            )
