@@ -17,7 +17,6 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from . import again, protocol
-from . import families as family_names
 from ._compiler import quick_jit
 from ._precision import precision
 from ._pytree import pytree, replace
@@ -199,7 +198,7 @@ def bound(fit: Any, data: Any, weights: Any = None, labels: Any = None) -> Probl
         ValueError: if these are not the data that the fit was made from.
     """
     table = again.read(fit, data, weights, labels)
-    family = fit.source if fit.source is not None else family_names.resolve(fit.family, len(fit.columns))[0]
+    family = fit._family()
     with precision(np.float64):
         return Problem(table, [family], [fit.num_components], Options.as_of(fit))
 

@@ -1,4 +1,4 @@
-"""A selection as one page of HTML that needs nothing but itself. Imports plot and text, and reads selections and fits."""
+"""A selection as one page of HTML that needs nothing but itself. Imports families, plot and text, and reads selections and fits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _storage
+from . import _storage, families
 from ._page import bullets, document, figure, prose, table
 from ._version import __version__
 from .text import NUMBERED
@@ -150,9 +150,9 @@ def _pictures(selection: Selection, best: Fit | None, data: Any, errors: Standar
 def _parameters(fit: Fit) -> str:
     """Share, rows and each column's mean, with its standard deviation where the family has one."""
     params = fit.params.asdict()
-    means = params.get("means", params.get("rates"))
-    if means is None:
+    if fit.family not in families.names():  # what its parameters mean, its family knows
         return f"<pre>{prose(fit.params)}</pre>"
+    means = params["means"] if "means" in params else params["rates"]
     sds = np.sqrt(np.diagonal(params["covariances"], axis1=1, axis2=2)) if "covariances" in params else None
     lines = [
         "<tr><th>cluster</th><th>share</th><th>rows</th>" + "".join(f"<th>{prose(name)}</th>" for name in fit.columns) + "</tr>"

@@ -1,6 +1,7 @@
 """Fits and parameters in plain text: sentences in lines, tables in blocks, numbers with the digits that they deserve.
 
-The command shows the same tables in a terminal's colours, and counts clusters from 1 where these count from 0. Imports NumPy and trust.
+The command shows the same tables in a terminal's colours, and counts clusters from 1 where these count from 0. Imports NumPy, families and
+trust.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import trust
+from . import families, trust
 
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def of_fit(fit: Fit) -> str:
     facts = [*((name, [level(number)]) for name, number in levels.items()), ("status", [fit.status.name.lower()])]
     reason = fit.closed, fit.replicated, fit.num_finalists, fit.improved, fit.stable
     trusted = [trust.sentence(fit.trust, *reason)] if fit.trust else []
-    own = fit.source is not None  # what its parameters mean, its family knows
+    own = fit.family not in families.names()  # what its parameters mean, its family knows
     return joined(
         filled(head, hang=INDENT),
         upright(facts),

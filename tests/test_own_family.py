@@ -171,6 +171,101 @@ def test_two_of_one_class_are_two_families(x):
     assert [cell["family"] for cell in selection.cells] == ["slowed-0.5", "slowed-2.0"]
 
 
+@jax.tree_util.register_static
+class Coins(Exponential):
+    """Zeros and ones, columns independent: latent classes. What it publishes is called neither means nor rates."""
+
+    name = "coins"
+    bounds = {"probabilities": (0, 1)}  # noqa: RUF012
+
+    def check(self, x, columns):
+        if not np.isin(x, (0, 1)).all():
+            raise ValueError("coins fall on 0 or 1")
+
+    def reference(self, num_components, num_features, dtype):
+        return Rate(np.full((num_components, num_features), 0.5, dtype))
+
+    def log_prob(self, params, x):
+        return jnp.log(params.rate) @ x + jnp.log1p(-params.rate) @ (1 - x)
+
+    def m_step(self, params, stats):
+        alive = (stats.count > 0)[:, None]
+        share = stats.total / jnp.where(alive, stats.count[:, None], 1.0)
+        return Rate(jnp.where(alive, jnp.clip(share, 1e-9, 1 - 1e-9), params.rate))
+
+    def to_free(self, params):
+        return Rate(jnp.log(params.rate) - jnp.log1p(-params.rate))
+
+    def from_free(self, free):
+        return Rate(jax.nn.sigmoid(free.rate))
+
+    def complete(self, params, stats, at):
+        no = stats.count[:, None] - stats.total
+        return jnp.sum(stats.total * jnp.log(params.rate) + no * jnp.log1p(-params.rate))
+
+    def distance(self, a, b):
+        return 2 * np.abs(np.arcsin(np.sqrt(a.rate))[:, None] - np.arcsin(np.sqrt(b.rate))[None]).max(-1)
+
+    def publish(self, params, centre, scale):
+        return {"probabilities": np.asarray(params.rate, float)}
+
+    def adopt(self, published, centre, scale):
+        return Rate(np.asarray(published["probabilities"], float))
+
+    def sample(self, key, params, labels):
+        return (jax.random.uniform(key, (len(labels), params.rate.shape[1])) < params.rate[labels]).T.astype(float)
+
+
+@pytest.fixture(scope="module")
+def tossed():
+    """Four coins, all tossed by one of two hands; from one of these the first seldom shows 1."""
+    rng = np.random.default_rng(0)
+    chances = np.array([[0.04, 0.2, 0.2, 0.1], [0.7, 0.8, 0.9, 0.8]])
+    return (rng.random((150, 4)) < chances[np.arange(150) % 3 // 2]).astype(float)
+
+
+@pytest.fixture(scope="module")
+def coins(tossed):
+    return jaxem.select(tossed, Coins(), 2, num_restarts=4, moves=False)
+
+
+def test_its_pictures_and_pages_need_no_means(coins, tossed, tmp_path):
+    """Where it publishes neither means nor rates, the moments of its components are those of rows drawn from them."""
+    from jaxem.plot._style import moments
+
+    wanted = coins.best.params.probabilities
+    means, variances = moments(coins.best)
+    np.testing.assert_allclose(means, wanted, atol=0.02)
+    np.testing.assert_allclose(variances, wanted * (1 - wanted), atol=0.02)
+    assert coins.report(tmp_path / "page.html", tossed) is None
+    for draw in (jaxem.plot.clusters, jaxem.plot.uncertainty):
+        assert set(draw(coins.best, tossed, columns=None).get_legend().get_title().get_text())
+    assert "spread" in jaxem.plot.profile(coins.best, coins.best.standard_errors(tossed)).get_legend().get_title().get_text()
+    jaxem.plot.clusters(jaxem.fit(tossed[:, 1], Coins(), 1), tossed[:, 1])
+
+
+def test_a_file_without_its_family_is_printed_and_no_more(coins, tossed):
+    alone = jaxem.Fit.from_json(coins.best.to_json())
+    assert "probabilities" in str(alone)
+    for ask in (alone.predict, alone.standard_errors, lambda x: jaxem.plot.profile(alone)):
+        with pytest.raises(ValueError, match=r"'coins' does not come with jaxem.*family=\.\.\."):
+            ask(tossed)
+
+
+def test_intervals_stay_inside_its_bounds(coins, tossed):
+    found = coins.best.standard_errors(tossed)
+    table = found.table[found.table["parameter"] == "probabilities"]
+    assert (table["lower"] > 0).all()
+    assert (table["upper"] < 1).all()
+    assert (table["estimate"] - 1.96 * table["standard_error"] < 0).any()
+    for low, high in ((-np.inf, 1.0), (0.0, np.inf), (-1.0, 2.0)):
+        table = dataclasses.replace(found, bounds={"probabilities": (low, high)}).table
+        table = table[table["parameter"] == "probabilities"]
+        assert (table["lower"] > low).all()
+        assert (table["upper"] < high).all()
+        assert ((table["lower"] < table["estimate"]) & (table["estimate"] < table["upper"])).all()
+
+
 def made(registered=jax.tree_util.register_static, **own):
     """A family that differs from `Exponential` in some of what it has, None for nothing."""
     kept = {name: part for name, part in vars(Exponential).items() if not name.startswith("__")} | {"name": "made"} | own
@@ -192,6 +287,8 @@ SPOILT = {
     r"publishes 'covariances' and no 'means'": lambda: publishing("covariances", lambda rate: rate[:, :, None])(),
     r"publishes 'means' of shape \(2,\).*where \(k, d\)": lambda: publishing("means", lambda rate: rate[:, 0])(),
     r"publishes 'all' of shape \(\)": lambda: publishing("all", np.sum)(),
+    r"bounds \(0, inf\) for 'rate'.*is 'rates'": lambda: made(bounds={"rate": (0, np.inf)})(),
+    r"bounds \(1, 0\) for 'rates'": lambda: made(bounds={"rates": (1, 0)})(),
 }
 
 

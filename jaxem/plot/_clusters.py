@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes, figure
-from ._style import GREY, PALE, colour, dark, legend_above, marker, noise, number, separation, share, shown, two_columns
+from ._style import (
+    GREY,
+    PALE,
+    colour,
+    dark,
+    legend_above,
+    marker,
+    moments,
+    noise,
+    number,
+    separation,
+    share,
+    shown,
+    two_columns,
+)
 
 
 if TYPE_CHECKING:
@@ -32,8 +46,8 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
     """Draw the rows in the colours of their clusters, and the components themselves.
 
     Two columns or more: the two that set the clusters apart most, with the regions that hold 50 % and 95 % of each Gaussian
-    component. Counts are spread a little, so that equal rows do not hide each other, and bars show a rate and its standard
-    deviation. One column: a histogram, and the density of each component weighted by its share, or its probabilities of counts, as
+    component; of other families bars show the mean and the standard deviation. Counts are spread a little, so that equal rows do not
+    hide each other. One column: a histogram, and the density of each component weighted by its share, or its probabilities of counts, as
     steps. Rows that lack a cell of those to be shown are left out. Cluster 1 is component 0 of `fit.predict`.
 
     Args:
@@ -51,18 +65,22 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
         legend_above(ax, title=title)
         return ax
     pair = two_columns(fit, columns)
-    counts = hasattr(fit.params, "rates")
+    gaussian, counts = hasattr(fit.params, "covariances"), _counts(fit, rows)
     points, labels = rows[:, pair], fit.predict(rows)
     if counts:
         points = points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape)
     crowded = len(rows) > 1000
     look: dict[str, Any] = {"s": 6 if crowded else 22, "alpha": 0.4 if crowded else 0.7, "linewidths": 0, "rasterized": crowded}
     noise(fit, points, labels, ax)
+    centres, variances = (values[:, pair] for values in moments(fit))
     for k in range(fit.num_components):
         ax.scatter(*points[labels == k].T, color=colour(k), marker=marker(k), label=share(fit, k), **look)
-        (rates if counts else regions)(fit, k, pair, ax)
+        if gaussian:
+            regions(fit, k, pair, ax)
+        else:
+            bars(centres[k], np.sqrt(variances[k]), k, ax)
     ax.set(xlabel=fit.columns[pair[0]], ylabel=fit.columns[pair[1]])
-    drawn = "bars: rate ± its standard deviation" if counts else "ellipses: 50 % and 95 % of each cluster"
+    drawn = "ellipses: 50 % and 95 % of each cluster" if gaussian else "bars: mean ± standard deviation"
     legend = legend_above(ax, title=f"{title}; {drawn}", markerscale=3 if crowded else 1.2)
     for handle in filter(None, legend.legend_handles):
         handle.set_alpha(1)
@@ -85,24 +103,28 @@ def regions(fit: Fit, k: int, pair: list[int], ax: Axes) -> None:
     ax.autoscale_view()
 
 
-def rates(fit: Fit, k: int, pair: list[int], ax: Axes) -> None:
-    centre = fit.params.rates[k, pair]
-    bars = np.sqrt(centre)
-    ax.errorbar(*centre, xerr=bars[0], yerr=bars[1], color=dark(k), linewidth=1.8, capsize=4, zorder=4)
+def bars(centre: np.ndarray, spread: np.ndarray, k: int, ax: Axes) -> None:
+    """The mean of a component in two columns, and one standard deviation to either side."""
+    ax.errorbar(*centre, xerr=spread[0], yerr=spread[1], color=dark(k), linewidth=1.8, capsize=4, zorder=4)
     number(ax, centre, k)
+
+
+def _counts(fit: Fit, x: np.ndarray) -> bool:
+    """Whether rows are whole numbers, and the family one that may give nothing but whole numbers a chance."""
+    return not hasattr(fit.params, "covariances") and bool((np.isnan(x) | (x == np.floor(x))).all())
 
 
 def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
     """A histogram with the densities (for counts: the probabilities, as steps) of the components, weighted, and their sum."""
-    counts = hasattr(fit.params, "rates")
+    counts = _counts(fit, x)
     if counts:
         step = max(1, math.ceil(np.ptp(x) / MOST_BARS))
         edges = np.arange(x.min() - 0.5, x.max() + step, step)
         grid = np.unique(np.linspace(x.min(), x.max(), 512).round())
     else:
         sds = np.sqrt(np.ravel(getattr(fit.params, "covariances", np.inf)))  # of a family that has none, no bar is too wide
-        bars = max(len(np.histogram_bin_edges(x, "fd")) - 1, np.ptp(x) / sds.min(), 10)
-        edges = np.linspace(x.min(), x.max(), math.ceil(min(bars, MOST_BARS)) + 1)
+        most = max(len(np.histogram_bin_edges(x, "fd")) - 1, np.ptp(x) / sds.min(), 10)
+        edges = np.linspace(x.min(), x.max(), math.ceil(min(most, MOST_BARS)) + 1)
         margin = 0.05 * np.ptp(x)
         grid = np.linspace(x.min() - margin, x.max() + margin, 512)
         if np.isfinite(sds).all():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes
-from ._style import GREY, colour, legend_above, marker, share
+from ._style import GREY, colour, legend_above, marker, moments, share
 
 
 if TYPE_CHECKING:
@@ -24,23 +24,22 @@ def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = No
     """Draw the means of the clusters in every column, joined by lines (parallel coordinates).
 
     Every column is in its own units: standard deviations of the whole mixture, noise aside, from its mean. Bars are 95 % intervals
-    of the means where standard errors are given; else they show the spread within each cluster, one standard deviation to either
-    side.
+    of the means where standard errors are given, and the family publishes means or is Poisson; else they show the spread within each
+    cluster, one standard deviation to either side.
 
     Args:
-        fit: A Gaussian or Poisson fit.
+        fit: A fitted mixture.
         errors: `fit.standard_errors(data)`.
         ax: Where to draw; a new figure without it.
     """
     ax = axes(ax)
-    params = fit.params
-    weights = params.weights[:, None] / params.weights.sum()
-    counts = hasattr(params, "rates")
-    means = params.rates if counts else params.means
-    within = params.rates if counts else np.diagonal(params.covariances, axis1=1, axis2=2)
+    weights = fit.params.weights[:, None] / fit.params.weights.sum()
+    means, within = moments(fit)
     centre = (weights * means).sum(0)
     unit = np.sqrt((weights * (within + (means - centre) ** 2)).sum(0))
-    bars = np.sqrt(within) if errors is None else NORMAL_95 * (errors.params.rates if counts else errors.params.means)
+    known = {} if errors is None else errors.params.asdict()
+    of_means = known.get("rates") if fit.family == "poisson" else known.get("means") if "covariances" in known else None
+    bars = np.sqrt(within) if of_means is None else NORMAL_95 * of_means
     places = np.arange(len(fit.columns))
     for k in range(fit.num_components):
         aside = 0.12 * (k - (fit.num_components - 1) / 2) / max(fit.num_components - 1, 1)
@@ -61,7 +60,7 @@ def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = No
     ax.set_xticks(places, fit.columns, rotation=35 if long else 0, ha="right" if long else "center")
     ax.set_xlim(-0.4, len(fit.columns) - 0.6)
     ax.set_ylabel("standard deviations from the mean")
-    said = "bars: spread within clusters" if errors is None else "bars: 95 % intervals of the means"
+    said = "bars: spread within clusters" if of_means is None else "bars: 95 % intervals of the means"
     legend_above(
         ax,
         [handle for handle, _ in zip(*ax.get_legend_handles_labels(), strict=True)],
