@@ -285,7 +285,7 @@ class Scored:
 
     @property
     def sbic(self) -> float:
-        """The singular BIC that a selection has computed (`jaxem.selection.singular_bic`); lower is better."""
+        """The singular BIC that a selection has computed (`jaxem.selection.singular_bic`), NaN with equal weights; lower is better."""
         return UNKNOWN if self.singular_bic is None else self.singular_bic
 
     @property

@@ -311,6 +311,12 @@ class TestEqualWeights:
         assert fit.num_params == free.num_params - 2
         assert fit.log_likelihood < free.log_likelihood
 
+    def test_singular_bic_is_not_known(self, earthquakes):
+        """What it charges a superfluous component is for weights that may vanish: with one rate each it would charge nothing."""
+        found = jaxem.select(earthquakes, "poisson", (1, 2), equal_weights=True, criterion="sbic", num_restarts=2, moves=False)
+        assert found.table["sbic"].isna().all()
+        assert "'sbic' is not known for any fit: it needs weights that may differ" in found.warnings[-1]
+
 
 class TestFixed:
     MEANS = np.array([[6.0, 2.0], [0.0, 0.0]])

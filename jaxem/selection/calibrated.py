@@ -111,7 +111,8 @@ def singular_bic(
     and BIC charges it too much. The marginal likelihood of K is here the mean of exp(ℓ) n^−λ over the truths i ≤ K, weighted by how
     likely these are, with equal probabilities before. The learning coefficient λ is taken at its upper bound
     (pᵢ + (K − i) min(φ, r/2)) / 2: K − i components either lose their weight (φ each, under a Dirichlet(φ) prior) or join others
-    (r/2 each, with r parameters a component).
+    (r/2 each, with r parameters a component). With equal weights neither is open to them, and the criterion is not known: `select` leaves
+    it out.
 
     Args:
         log_likelihoods: ℓ, one a number of components.
@@ -161,12 +162,13 @@ def _positive_root(log_before: np.ndarray, log_each: np.ndarray, own: float) -> 
 
 
 def calibrate(fits: dict[tuple[str, int], Fit]) -> dict[tuple[str, int], Fit]:
-    """The same fits, knowing of each other: `slope` and `sbic` are numbers."""
+    """The same fits, knowing of each other: `slope` and `sbic` are numbers; `sbic` not where weights are equal."""
     sound = {key: fit for key, fit in fits.items() if not fit.spurious and not fit.status.failed}
     everyone = list(sound.values())
     steepness = slope_heuristic([fit.log_likelihood for fit in everyone], [fit.num_params for fit in everyone]).steepness
     out = {key: dataclasses.replace(fit, steepness=steepness) for key, fit in fits.items()}
-    for family in {name for name, _ in sound}:
+    equal = any("equal_weights" in getattr(fit, "terms", ()) for fit in everyone)
+    for family in {name for name, _ in sound} if not equal else ():
         keys = [key for key in sound if key[0] == family]
         path = [sound[key] for key in keys]
         values = singular_bic(

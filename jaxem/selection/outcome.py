@@ -310,8 +310,9 @@ def same_model(a: Fit, b: Fit) -> bool:
 
 def unknown(criterion: str) -> str:
     """Why no fit can be chosen by a criterion, though there are fits."""
-    needs = {"slope": "six sizes of models or more", "nec": "a sound fit of one component"}.get(criterion)
-    return f"{criterion!r} is not known for any fit{f': it needs {needs}' if needs else ''}; choose another criterion"
+    needs = {"slope": "six sizes of models or more", "nec": "a sound fit of one component", "sbic": "weights that may differ"}
+    why = f": it needs {needs[criterion]}" if criterion in needs else ""
+    return f"{criterion!r} is not known for any fit{why}; choose another criterion"
 
 
 def check_criterion(criterion: str) -> str:
