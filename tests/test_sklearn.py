@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from scipy.stats import multivariate_normal
 from sklearn import mixture
 from sklearn.base import clone
@@ -149,6 +150,16 @@ class TestGaussianMixture:
         np.testing.assert_allclose(twice.means_, once.means_, rtol=1e-10)
         assert once.lower_bounds_[2:] == pytest.approx(twice.lower_bounds_, abs=1e-12)
 
+    @pytest.mark.parametrize("covariance_type", TYPES)
+    def test_the_unit_of_weights_makes_no_difference(self, scaled, covariance_type):
+        weight = np.arange(len(scaled)) % 3
+        settings = {"n_components": 3, "covariance_type": covariance_type, "random_state": 0}
+        one = GaussianMixture(**settings).fit(scaled, sample_weight=weight)
+        for unit in (2.0**-1000, 1e-17, 1e300):
+            assert_same(GaussianMixture(**settings).fit(scaled, sample_weight=unit * weight), one, rtol=1e-9)
+        with pytest.raises(ValueError, match="weight"):
+            GaussianMixture(**settings).fit(scaled, sample_weight=0 * weight)
+
     def test_a_collapse_is_fatal_only_to_its_own_run(self, rng):
         """k-means makes a cluster of the equal rows in one run of ten."""
         x = np.concatenate([rng.normal(size=(134, 2)), rng.normal((6, 0), size=(134, 2)), np.full((4, 2), 3.0)])
@@ -277,6 +288,19 @@ class TestMixtureSelector:
         np.testing.assert_allclose(frame.sum(axis=1), 1)
         again = pickle.loads(pickle.dumps(steps))
         np.testing.assert_array_equal(again.predict(faithful), frame.to_numpy().argmax(axis=1))
+
+    def test_scores_know_the_weights(self, selector, faithful):
+        """Also where weights are routed to them, in a pipeline."""
+        weight, mixture_of_two = np.arange(len(faithful)) % 3, GaussianMixture(2, random_state=0).fit(faithful)
+        for fitted in (selector, mixture_of_two):
+            wanted = np.average(fitted.score_samples(faithful), weights=weight)
+            assert fitted.score(faithful, sample_weight=1e-30 * weight) == pytest.approx(wanted, rel=1e-12)
+            assert fitted.score(faithful) == pytest.approx(fitted.score_samples(faithful).mean(), rel=1e-12)
+        with sklearn.config_context(enable_metadata_routing=True):
+            routed = mixture_of_two.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+            steps = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), routed)
+            found = GridSearchCV(steps, {"gaussianmixture__n_components": [1, 2]}, cv=2).fit(faithful, sample_weight=weight)
+        assert np.isfinite(found.cv_results_["mean_test_score"]).all()
 
     def test_is_searched_over_a_grid(self, faithful):
         search = GridSearchCV(

@@ -11,13 +11,14 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._status import Status
 from ..families.gaussian import GaussianParams, gaussian
 from ..rowwise import log_prob
 from ._course import Course
 from ._runs import Outcome, Params, Runs, completed, whiteners
+from ._weights import unit_weights, weighted_mean
 
 
 class GaussianMixture(mixture.GaussianMixture):
@@ -80,7 +81,8 @@ class GaussianMixture(mixture.GaussianMixture):
         Args:
             X: Rows, shape (n_samples, n_features), NaN where a cell is missing.
             y: Not used.
-            sample_weight: Row weights, shape (n_samples,), not negative; an integer weight is a repeated row.
+            sample_weight: Row weights, shape (n_samples,), not negative; an integer weight is a repeated row. Their unit makes no
+                difference.
         Returns:
             self.
         Raises:
@@ -105,7 +107,7 @@ class GaussianMixture(mixture.GaussianMixture):
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
             )
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weight = None if sample_weight is None else unit_weights(sample_weight, X)
         self._check_parameters(X, xp=np)
         every = np.ones(len(X)) if weight is None else weight
         whole = completed(X, every)
@@ -224,3 +226,13 @@ class GaussianMixture(mixture.GaussianMixture):
         tags.input_tags.allow_nan = True
         tags.array_api_support = False  # tensors would have to leave their device
         return tags
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-density of a row, in nats.
+
+        Args:
+            X: Rows, shape (n_samples, n_features).
+            y: Not used.
+            sample_weight: Row weights, shape (n_samples,), not negative, not all 0.
+        """
+        return weighted_mean(self.score_samples(X), sample_weight)
+

@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..result import Fit
 from ..selection import Selection, select
+from ._weights import weighted_mean
 
 
 class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -151,9 +152,15 @@ class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         X = self._rows(X)
         return self.best_.log_prob(X)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of a row, in nats: higher is better, as a search over a grid wants it."""
-        return float(self.score_samples(X).mean())
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-density of a row, in nats: higher is better, as a search over a grid wants it.
+
+        Args:
+            X: Rows, shape (n_samples, n_features).
+            y: Not used.
+            sample_weight: Row weights, shape (n_samples,), not negative, not all 0.
+        """
+        return weighted_mean(self.score_samples(X), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
