@@ -59,6 +59,11 @@ def both(x, **settings):
         return mixture.GaussianMixture(**settings).fit(x), GaussianMixture(**settings).fit(x)
 
 
+def clone_of(fitted):
+    """A copy, fitted as well."""
+    return pickle.loads(pickle.dumps(fitted))
+
+
 def assert_same(ours, theirs, rtol=1e-7):
     for name in NAMES:
         a, b = getattr(ours, name), getattr(theirs, name)
@@ -149,6 +154,15 @@ class TestGaussianMixture:
             twice.fit(scaled).fit(scaled)
         np.testing.assert_allclose(twice.means_, once.means_, rtol=1e-10)
         assert once.lower_bounds_[2:] == pytest.approx(twice.lower_bounds_, abs=1e-12)
+
+    def test_does_not_go_on_from_another_mixture(self, scaled):
+        last = GaussianMixture(3, random_state=0, warm_start=True).fit(scaled)
+        for settings, x in (({"n_components": 2}, scaled), ({"covariance_type": "diag"}, scaled), ({}, scaled[:, [0, 1, 0]])):
+            with pytest.raises(
+                ValueError, match=r"which has 3 components in 2 columns, covariance_type 'full'.*warm_start=False"
+            ):
+                clone_of(last).set_params(**settings).fit(x)
+        assert clone_of(last).set_params(warm_start=False, n_components=2).fit(scaled).means_.shape == (2, 2)
 
     @pytest.mark.parametrize("covariance_type", TYPES)
     def test_the_unit_of_weights_makes_no_difference(self, scaled, covariance_type):

@@ -86,7 +86,8 @@ class GaussianMixture(mixture.GaussianMixture):
         Returns:
             self.
         Raises:
-            ValueError: for bad values; if a column is missing altogether; or if every run ends with a singular covariance.
+            ValueError: for bad values; if all weights are 0; if a column is missing altogether; if every run ends with a singular
+                covariance; or if `warm_start` cannot go on from the last fit, which had other components or columns.
         """
         self.fit_predict(X, y, sample_weight)
         return self
@@ -113,11 +114,28 @@ class GaussianMixture(mixture.GaussianMixture):
         whole = completed(X, every)
 
         going_on = self.warm_start and hasattr(self, "converged_")
+        if going_on:
+            self._check_same(X.shape[1])
         before = self.lower_bound_ if going_on else -np.inf
         starts = [self._get_parameters()] if going_on else self._starts(whole, weight)
         outcomes = self._run(X, whole, every, starts, before)
         self._adopt(outcomes, X.dtype)
         return self._estimate_weighted_log_prob(X).argmax(axis=1)
+
+    def _check_same(self, num_features: int) -> None:
+        """Whether the last fit is one to go on from: of as many components, of the same type, and in as many columns.
+
+        Raises:
+            ValueError: if it is not.
+        """
+        last = (*self.means_.shape, getattr(self, "_fitted_type", self.covariance_type))
+        now = (self.n_components, num_features, self.covariance_type)
+        if last != now:
+            had, has = ("{} components in {} columns, covariance_type {!r}".format(*which) for which in (last, now))
+            raise ValueError(
+                f"warm_start=True goes on where the last fit ended, which has {had}; asked for are {has}: set warm_start=False, or fit "
+                "a clone"
+            )
 
     def _starts(self, X: np.ndarray, weight: np.ndarray | None) -> list[Params]:
         """Params for every initialisation, from scikit-learn's stream of random numbers."""
@@ -182,7 +200,7 @@ class GaussianMixture(mixture.GaussianMixture):
         if not sound:
             _compute_precision_cholesky(np.zeros((1, 1, 1)), "full")  # raises, in scikit-learn's own words
         best = max(sound, key=lambda outcome: outcome.bounds[-1] if outcome.bounds else -np.inf)
-        self.converged_ = best.status == Status.CONVERGED
+        self._fitted_type, self.converged_ = self.covariance_type, best.status == Status.CONVERGED
         self._set_parameters(tuple(None if array is None else np.asarray(array, dtype) for array in best.params), xp=np)
         self.n_iter_ = len(best.bounds)
         self.lower_bound_ = best.bounds[-1] if best.bounds else -np.inf
