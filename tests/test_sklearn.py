@@ -174,6 +174,21 @@ class TestGaussianMixture:
         with pytest.raises(ValueError, match="weight"):
             GaussianMixture(**settings).fit(scaled, sample_weight=0 * weight)
 
+    @pytest.mark.parametrize("covariance_type", TYPES)
+    def test_data_far_from_zero_keep_their_digits(self, covariance_type):
+        """The offset has 8 digits, and leaves 8 to the columns: rounded to these, they are the same there and here."""
+        rng = np.random.default_rng(2)
+        x = ((np.arange(200) % 2)[:, None] * 4 + rng.normal(size=(200, 2)) + 1e8) - 1e8
+        near, far = (GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(rows) for rows in (x, x + 1e8))
+        np.testing.assert_allclose(far.score_samples(x + 1e8), near.score_samples(x), rtol=0, atol=1e-6)
+        assert far.lower_bound_ == pytest.approx(near.lower_bound_, abs=1e-8)
+
+    def test_a_missing_cell_changes_no_other_row(self, holes):
+        fitted = GaussianMixture(2, covariance_type="diag", random_state=0).fit(holes)
+        there = ~np.isnan(holes).any(axis=1)
+        filled = np.where(np.isnan(holes), 50.0, holes)
+        np.testing.assert_array_equal(fitted.score_samples(holes)[there], fitted.score_samples(filled)[there])
+
     def test_a_collapse_is_fatal_only_to_its_own_run(self, rng):
         """k-means makes a cluster of the equal rows in one run of ten."""
         x = np.concatenate([rng.normal(size=(134, 2)), rng.normal((6, 0), size=(134, 2)), np.full((4, 2), 3.0)])

@@ -17,7 +17,7 @@ from .._status import Status
 from ..families.gaussian import GaussianParams, gaussian
 from ..rowwise import log_prob
 from ._course import Course
-from ._runs import Outcome, Params, Runs, completed, whiteners
+from ._runs import Outcome, Params, Runs, completed, log_densities, whiteners
 from ._weights import unit_weights, weighted_mean
 
 
@@ -142,6 +142,10 @@ class GaussianMixture(mixture.GaussianMixture):
         rng = check_random_state(self.random_state)
         given = self.weights_init is not None and self.means_init is not None and self.precisions_init is not None
         out, failed = [], None
+        # scikit-learn takes E[x²] − mean² for a variance; of a tied one that begins on single rows, E is over all, and the origin counts.
+        single = self.covariance_type == "tied" and self.init_params in ("k-means++", "random_from_data")
+        centre = X.mean(axis=0) * (not single)
+        X = X - centre
         for _ in range(self.n_init):
             resp = None if given else self._responsibilities(X, weight, rng)
             self.covariances_ = None  # scikit-learn leaves it alone where all is given
@@ -152,6 +156,8 @@ class GaussianMixture(mixture.GaussianMixture):
                 continue
             if weight is not None and resp is not None:
                 self._weigh(X, resp, weight)
+            if self.means_init is None:
+                self.means_ = self.means_ + centre
             out.append(self._get_parameters())
         if failed and not out:
             raise failed
@@ -225,25 +231,6 @@ class GaussianMixture(mixture.GaussianMixture):
         """Log-density of the cells of each row that are there, in nats, shape (n_samples,)."""
         return np.logaddexp.reduce(self._estimate_weighted_log_prob(self._rows(X)), axis=1)
 
-    def _rows(self, X: Any) -> np.ndarray:
-        """Rows to look at with the fit, checked."""
-        check_is_fitted(self)
-        return np.asarray(validate_data(self, X, reset=False, ensure_all_finite="allow-nan"))
-
-    def _estimate_log_prob(self, X: np.ndarray, xp: Any = None) -> np.ndarray:
-        """log p(row | component), shape (n_samples, n_components)."""
-        if not np.isnan(X).any():
-            return super()._estimate_log_prob(X, xp=xp)
-        means = np.asarray(self.means_, np.float64)
-        components = GaussianParams(means, whiteners(self.precisions_cholesky_, self.covariance_type, *means.shape))
-        names = tuple(map(str, range(means.shape[1])))
-        return log_prob(gaussian("VVV").with_residuals(), components, X, names).T
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.array_api_support = False  # tensors would have to leave their device
-        return tags
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-density of a row, in nats.
 
@@ -254,3 +241,24 @@ class GaussianMixture(mixture.GaussianMixture):
         """
         return weighted_mean(self.score_samples(X), sample_weight)
 
+    def _rows(self, X: Any) -> np.ndarray:
+        """Rows to look at with the fit, checked."""
+        check_is_fitted(self)
+        return np.asarray(validate_data(self, X, reset=False, ensure_all_finite="allow-nan"))
+
+    def _estimate_log_prob(self, X: np.ndarray, xp: Any = None) -> np.ndarray:
+        """log p(row | component), shape (n_samples, n_components): rows with all their cells by NumPy, and by it alone."""
+        means = np.asarray(self.means_, np.float64)
+        out = log_densities(X, means, self.precisions_cholesky_, self.covariance_type)
+        gone = np.isnan(X).any(axis=1)
+        if gone.any():
+            components = GaussianParams(means, whiteners(self.precisions_cholesky_, self.covariance_type, *means.shape))
+            names = tuple(map(str, range(means.shape[1])))
+            out[gone] = log_prob(gaussian("VVV").with_residuals(), components, X[gone], names).T
+        return out.astype(np.result_type(X, self.means_), copy=False)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.array_api_support = False  # tensors would have to leave their device
+        return tags

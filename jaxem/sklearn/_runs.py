@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from .. import families
+from .._parts import parts
 from .._precision import precision
 from .._pytree import replace
 from .._status import Status
@@ -24,6 +25,7 @@ from ._course import Course
 
 
 Params: TypeAlias = tuple[Any, Any, Any, Any]  # weights, means, covariances, precisions_cholesky, as scikit-learn shapes them
+LOG_2PI = float(np.log(2 * np.pi))
 NARROW = 1e-3  # in units of the data's standard deviations: below, the fast kernels lose digits that are worth having
 
 
@@ -170,7 +172,30 @@ def whiteners(cholesky: np.ndarray, covariance_type: str, k: int, d: int) -> np.
     cholesky = np.asarray(cholesky, np.float64)
     if covariance_type in ("full", "tied"):
         return np.broadcast_to(cholesky, (k, d, d)).mT
-    return np.eye(d) * np.broadcast_to(cholesky.reshape(k, -1), (k, d))[:, :, None]
+    return np.eye(d) * _along(cholesky, k, d)[:, :, None]
+
+
+def log_densities(x: np.ndarray, means: np.ndarray, cholesky: np.ndarray, covariance_type: str) -> np.ndarray:
+    """Log-density of rows (n, d) under every component, shape (n, k), NaN where a cell is missing.
+
+    The mean is taken off before anything is squared: scikit-learn's x² − 2xμ + μ² has no digits left where data are far from zero.
+    """
+    k, d = means.shape
+    whole = covariance_type in ("full", "tied")
+    upper = np.broadcast_to(np.asarray(cholesky, np.float64), (k, d, d)) if whole else _along(cholesky, k, d)
+    log_det = np.log(np.diagonal(upper, axis1=1, axis2=2) if whole else upper).sum(1)
+    out = np.empty((len(x), k))
+    for some in parts(len(x)):
+        for j in range(k):
+            away = x[some] - means[j]
+            white = away @ upper[j] if whole else away * upper[j]
+            out[some, j] = log_det[j] - 0.5 * (d * LOG_2PI + np.einsum("nd,nd->n", white, white))
+    return out
+
+
+def _along(cholesky: np.ndarray, k: int, d: int) -> np.ndarray:
+    """Reciprocal standard deviations by column, (k, d), of types that have no others."""
+    return np.broadcast_to(np.asarray(cholesky, np.float64).reshape(k, -1), (k, d))
 
 
 def completed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
