@@ -137,7 +137,6 @@ def _shortage(problem: Problem) -> str:
 
 def num_features(table: tabular.Table, family: Any) -> int:
     """Columns that a family will see: constant ones are left out where the family is scaled."""
-    counts = isinstance(family, str) and family.lower() == "poisson"
-    if counts or not getattr(family, "standardise", True):
+    if not family_names.standardised(family):
         return table.x.shape[1]
     return table.without_constant_columns().x.shape[1]

@@ -150,7 +150,7 @@ def _pictures(selection: Selection, best: Fit | None, data: Any, errors: Standar
 def _parameters(fit: Fit) -> str:
     """Share, rows and each column's mean, with its standard deviation where the family has one."""
     params = fit.params.asdict()
-    if fit.family not in families.names():  # what its parameters mean, its family knows
+    if fit.family not in families.names() or not {"means", "rates"} & set(params):  # what its parameters mean, its family knows
         return f"<pre>{prose(fit.params)}</pre>"
     means = params["means"] if "means" in params else params["rates"]
     sds = np.sqrt(np.diagonal(params["covariances"], axis1=1, axis2=2)) if "covariances" in params else None

@@ -40,7 +40,7 @@ class StandardErrors:
         replicates: Estimates from each replicate, shape (r, m), for bootstrap kinds; else None.
         num_failed: Replicates without a usable fit; they are left out.
         num_unclear: Replicates in which a component had no clear counterpart in the fit; they are kept, and widen the errors.
-        bounds: Lowest and highest values of what a family of the user's own publishes, by name; see `Family.bounds`.
+        bounds: Lowest and highest values of what the family publishes, by name, where it says so; see `jaxem.protocol.Family`.
         warnings: Sentences.
     """
 
@@ -145,7 +145,7 @@ def standard_errors(
         covariance=(covariance + covariance.T) / 2,
         labels=names_of(arrays, fit.columns),
         level=level,
-        bounds=dict(getattr(fit.source, "bounds", {})),
+        bounds=dict(getattr(fit._family(), "bounds", {})),
         **more,
     )
 

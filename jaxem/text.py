@@ -96,13 +96,15 @@ def clusters(fit: Fit, most_columns: int, most_clusters: int | None = None, firs
 
 def _parameters(fit: Fit) -> tuple[list[list[str]], str]:
     """Each column's parameters by cluster, with the digits that its spread within clusters allows; and what they are."""
-    if hasattr(fit.params, "means"):
-        sds = np.sqrt(np.diagonal(fit.params.covariances, axis1=-2, axis2=-1)).T
-        pairs = zip(fit.params.means.T, sds, strict=True)
-        return [[f"{m} ± {s}" for m, s in zip(numbers(mean, sd), numbers(sd, sd), strict=True)] for mean, sd in pairs], (
-            "mean ± standard deviation within the cluster"
-        )
-    return [numbers(column, np.sqrt(column)) for column in fit.params.rates.T], "rates: expected count"
+    from .plot import moments
+
+    means, variances = moments(fit)
+    if fit.family == "poisson":
+        return [numbers(column, np.sqrt(column)) for column in means.T], "rates: expected count"
+    pairs = zip(means.T, np.sqrt(variances).T, strict=True)
+    return [[f"{m} ± {s}" for m, s in zip(numbers(mean, sd), numbers(sd, sd), strict=True)] for mean, sd in pairs], (
+        "mean ± standard deviation within the cluster"
+    )
 
 
 def of_params(params: Params) -> str:

@@ -37,6 +37,8 @@ class Case:
         log_density: (params, x) -> log-density of every row under every component, shape (k, n).
         estimate: (x, resp) -> maximum-likelihood params for responsibilities (k, n).
         moments: params -> means (k, d) and covariances (k, d, d).
+        rule: Places in one column and their weights, in which the density of the column sums to one: values with weight 1 where these
+            can be counted, else a quadrature; None for Gaussians. There are as many points as places to the number of columns.
         accuracy: To what the M-step is exact; below rounding where it iterates in more than one direction at a time.
     """
 
@@ -47,6 +49,7 @@ class Case:
     log_density: Callable[[Published, np.ndarray], np.ndarray]
     estimate: Callable[[np.ndarray, np.ndarray], Published]
     moments: Callable[[Published], tuple[np.ndarray, np.ndarray]]
+    rule: tuple[np.ndarray, np.ndarray] | None = None
     accuracy: float = 1e-10
 
     @property
@@ -258,6 +261,7 @@ def _poisson(d: int) -> Case:
         log_density=log_density,
         estimate=lambda rows, resp: {"rates": np.stack([np.average(rows, axis=0, weights=r) for r in resp])},
         moments=lambda params: (params["rates"], params["rates"][:, :, None] * np.eye(d)),
+        rule=(np.arange(90.0), np.ones(90)),
     )
 
 

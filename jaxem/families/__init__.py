@@ -15,16 +15,18 @@ from .own import check_family, check_published
 from .poisson import Poisson
 
 
-__all__ = ["Gaussian", "Poisson", "fix", "gaussian", "kind", "names", "resolve", "settled"]
+__all__ = ["Gaussian", "Poisson", "fix", "gaussian", "kind", "names", "resolve", "settled", "standardised"]
 
 ALIGNED_FROM = 4  # columns from which a program of its own pays for diagonal covariances
 
 SKLEARN = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 
+OTHERS = {"poisson": Poisson}  # families that are made by their name alone
+
 
 def names() -> tuple[str, ...]:
     """Every name that `resolve` knows, a group before its members."""
-    return ("gaussian", *STRUCTURES, *UNIVARIATE, *SKLEARN, "poisson")
+    return ("gaussian", *STRUCTURES, *UNIVARIATE, *SKLEARN, *OTHERS)
 
 
 def resolve(families: Any, num_features: int) -> list[Any]:
@@ -51,6 +53,12 @@ def resolve(families: Any, num_features: int) -> list[Any]:
     return _alike(list(out.values()), num_features)
 
 
+def standardised(family: Any) -> bool:
+    """Whether a family, or the one of this name, sees columns centred and scaled."""
+    known = OTHERS.get(family.lower()) if isinstance(family, str) else family
+    return getattr(known, "standardise", True)
+
+
 def settled(family: Any, num_features: int, dtype: Any) -> Any:
     """A family that is bound to rows of so many columns; what one of the user's own publishes is looked at first.
 
@@ -69,7 +77,7 @@ def kind(family: Any) -> Any:
 
 def _built_in(family: Any) -> bool:
     """Whether a family comes with jaxem, and is none that was made from one."""
-    return type(family) in (Gaussian, Poisson)
+    return type(family) in (Gaussian, *OTHERS.values())
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -97,8 +105,8 @@ def _one(item: Any, num_features: int) -> list[Any]:
             if item.name.lower() in map(str.lower, names()):
                 raise ValueError(f"the name {item.name!r} is that of a family which comes with jaxem: give yours another")
         return [item]
-    if item.lower() == "poisson":
-        return [Poisson()]
+    if item.lower() in OTHERS:
+        return [OTHERS[item.lower()]()]
     if item.lower() == "gaussian":
         return [gaussian(code, univariate=univariate) for code in (UNIVARIATE if univariate else STRUCTURES)]
     code = SKLEARN.get(item.lower(), item.upper())

@@ -13,7 +13,7 @@ from ._clusters import clusters, density, pairs
 from ._profile import merging_tree, profile
 from ._rows import responsibilities, uncertainty
 from ._selection import criteria, restarts, traces
-from ._style import COLOURS, MARKERS, separation
+from ._style import COLOURS, MARKERS, moments, separation
 
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "density",
     "figure",
     "merging_tree",
+    "moments",
     "pairs",
     "profile",
     "responsibilities",

@@ -19,9 +19,15 @@ def double():
 
 
 def pytest_generate_tests(metafunc):
-    """A law that asks for `case` runs over every family; one that asks for `family` too, over every form of each."""
+    """A law that asks for `case` runs over every family; one that asks for `family` too, over every form of each.
+
+    A module of laws about a method that a family need not have names it, `OF`.
+    """
+    method = getattr(metafunc.module, "OF", "log_prob")
+    forms = [(case, family) for case, family in FORMS if hasattr(family, method)]
+    cases = [case for case in CASES if hasattr(case.family, method)]
     if "family" in metafunc.fixturenames:
-        names = [f"{case.name}{'-residuals' * (family is not case.family)}" for case, family in FORMS]
-        metafunc.parametrize(("case", "family"), FORMS, ids=names)
+        names = [f"{case.name}{'-residuals' * (family is not case.family)}" for case, family in forms]
+        metafunc.parametrize(("case", "family"), forms, ids=names)
     elif "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", CASES, ids=[case.name for case in CASES])
+        metafunc.parametrize("case", cases, ids=[case.name for case in cases])
