@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import families as family_names
 from .. import tabular
-from .gaussian import FULL, SHAPES, GaussianPrior
+from .gaussian import DIAGONAL, FULL, SHAPES, SPHERICAL, GaussianPrior
 from .poisson import PoissonPrior
 
 
@@ -27,7 +27,9 @@ SHRINKAGE = 0.01  # rows that the prior of a mean is worth
 def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | PoissonPrior:
     """A prior worth about one row, placed by the fit: the default of `Fit.posterior`.
 
-    Covariances have d + 2 degrees of freedom and, as their mean, the fit's covariance pooled within components; means are those of the data
+    Covariances have, as their mean, the fit's covariance W pooled within components: inverse Wishart(d + 2, W); of diagonal structures
+    each entry inverse gamma(3/2, W_jj/2); of spherical ones, where a row tells of the variance d times, inverse gamma((d + 2)/2, tr W/2).
+    Given n rows with covariance S about the component's mean, the posterior mean is then (W + n S)/(1 + n). Means are those of the data
     with a hundredth of a row. Poisson rates have an exponential prior with the data's mean.
 
     Args:
@@ -40,7 +42,10 @@ def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | 
         return PoissonPrior(np.ones(x.shape[1]), 1.0 / _positive_mean(x), None, None, _concentration(concentration))
     prior = _natural(x, fit.family, concentration)
     within = np.einsum("k,kij->ij", fit.params.weights, fit.params.covariances)
-    return dataclasses.replace(prior, scale=within)
+    d = x.shape[1]
+    if prior.shape == DIAGONAL:  # each entry stands alone, like the one variance of a single column
+        return dataclasses.replace(prior, dof=np.float64(3.0), scale=within)
+    return dataclasses.replace(prior, scale=d * within if prior.shape == SPHERICAL else within)
 
 
 def fraley_raftery(data: Any, family: str, num_components: int, *, concentration: float = 1.0) -> GaussianPrior:
@@ -48,7 +53,8 @@ def fraley_raftery(data: Any, family: str, num_components: int, *, concentration
 
     κ = 0.01, dof = d + 2, scale = covariance of the data / K^(2/d), of which diagonal structures take the diagonal and spherical ones its
     mean. (mclust takes the mean for diagonal structures too, which then depends on the columns' units.) It pulls components that are
-    much narrower than this towards it.
+    much narrower than this towards it. A single variance then has prior mean scale/d, and in diagonal structures the
+    weight of d rows: in many columns that is no weak prior.
 
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
+from helpers import jit
+from numpyro.handlers import seed, substitute, trace
+from scipy import stats
 
 import jaxem
-from jaxem.bayes import GaussianPrior, fraley_raftery, priors, richardson_green, weak
+from jaxem._precision import precision
+from jaxem.bayes import GaussianPrior, fraley_raftery, mixture_model, priors, richardson_green, weak
+from jaxem.families.gaussian import GaussianParams, GaussianStats
 
 
 def test_richardson_green_of_the_galaxies_is_as_published():
@@ -22,11 +28,43 @@ def test_richardson_green_of_the_galaxies_is_as_published():
     assert prior.hyper_rate == pytest.approx(np.array([[10 / extent**2]]))
 
 
-def test_weak_prior_is_worth_a_row(two, x):
-    prior = weak(two, x)
-    within = np.einsum("k,kij->ij", two.params.weights, two.params.covariances)
-    assert prior.scale / (prior.dof - 3) == pytest.approx(within)  # the mean of an inverse Wishart in two columns
-    assert priors.resolve(None, two, x).scale == pytest.approx(prior.scale)
+@pytest.fixture(scope="module")
+def wide():
+    """One component in twelve columns of different widths, and its rows."""
+    rows = np.random.default_rng(0).normal(size=(60, 12)) * np.arange(1, 13)
+    return jaxem.fit(rows, "VVV", 1), rows
+
+
+@pytest.mark.parametrize("code", ["VVV", "VVI", "VII"])
+def test_weak_prior_is_worth_a_row(wide, code):
+    """The mean over 4000 components of draws given 30 rows of covariance 9, whose mean is the prior's: (W + 30 · 9)/(1 + 30), with the
+    prior of the component's own mean as one row more.
+    """
+    fit, rows = dataclasses.replace(wide[0], family=code), wide[1]
+    prior, k, d = weak(fit, rows), 4000, 12
+    nine = GaussianStats(np.full(k, 30.0), np.zeros((k, d)), np.tile(270.0 * np.eye(d)[np.triu_indices(d)], (k, 1)))
+    with precision(np.float64):
+        at = GaussianParams(np.tile(prior.location, (k, 1)), np.tile(np.eye(d), (k, 1, 1)))
+        drawn = jit(lambda key: prior.publish(prior.draw(key, at, nine))["covariances"])(jax.random.key(0))
+    within = np.diag(fit.params.covariances[0])
+    within = np.full(d, within.mean()) if code == "VII" else within
+    np.testing.assert_allclose(np.diagonal(np.asarray(drawn).mean(0)), (within + 270) / (1 + 30 + 1), rtol=0.03)
+
+
+@pytest.mark.parametrize("code", ["VVI", "EEI", "VII", "EII"])
+def test_weak_prior_has_the_fits_covariance_as_its_mean(wide, code):
+    """The model's density is that of SciPy's distribution whose mean, by SciPy, is the fit's covariance."""
+    fit = dataclasses.replace(wide[0], family=code)
+    prior, within = weak(fit, wide[1]), fit.params.covariances[0]
+    assert priors.resolve(None, fit, wide[1]).dof == prior.dof
+    means = np.diag(within) if prior.shape == "diagonal" else np.diag(within).mean()
+    gamma = stats.invgamma(1.5, scale=means / 2) if prior.shape == "diagonal" else stats.invgamma(7, scale=6 * means)
+    assert gamma.mean() == pytest.approx(means)
+    with precision(np.float64):
+        values = {"weights": np.ones(1), **prior.site_values(fit.params.asdict())}
+        found = trace(substitute(seed(mixture_model(prior, 1), 0), values)).get_trace(wide[1])
+        site = found["variance" if prior.pooled else "variances"]
+        assert float(np.sum(site["fn"].log_prob(site["value"]))) == pytest.approx(gamma.logpdf(means).sum())
 
 
 def test_fraley_raftery_follows_its_formula(x):
