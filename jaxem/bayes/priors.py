@@ -53,8 +53,8 @@ def fraley_raftery(data: Any, family: str, num_components: int, *, concentration
 
     κ = 0.01, dof = d + 2, scale = covariance of the data / K^(2/d), of which diagonal structures take the diagonal and spherical ones its
     mean. (mclust takes the mean for diagonal structures too, which then depends on the columns' units.) It pulls components that are
-    much narrower than this towards it. A single variance then has prior mean scale/d, and in diagonal structures the
-    weight of d rows: in many columns that is no weak prior.
+    much narrower than this towards it. Variances of diagonal and spherical structures have the mean scale/d under it, and those of
+    diagonal ones the weight of d rows: in many columns that is no weak prior.
 
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.

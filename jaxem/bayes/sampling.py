@@ -18,6 +18,7 @@ from .._compiler import quick_jit
 from .._precision import precision
 from ..models.mixture import Mixture, MixtureParams
 from . import _programs, gibbs, laplace, priors, relabel
+from .gaussian import SPHERICAL
 from .model import family_of
 from .posterior import Posterior
 
@@ -245,7 +246,8 @@ def relabelled(post: Posterior, method: str) -> Posterior:
             f"method {method!r} needs the allocations of every draw, and only one in {post.thin} is kept; use 'pivot'"
         )
     chains, draws = post.draws["weights"].shape[:2]
-    points, target = _points(post.draws), _points({name: a[None, None] for name, a in post.fit.params.asdict().items()})[0]
+    at_fit = {name: a[None, None] for name, a in post.fit.params.asdict().items()}
+    points, target = _points(post.prior, post.draws), _points(post.prior, at_fit)[0]
     order = _order(post, method, points, target)
     named = {name for name in post.draws if name in post.fit.params.asdict()}
     renamed = {
@@ -273,10 +275,16 @@ def _order(post: Posterior, method: str, points: np.ndarray, target: np.ndarray)
     return relabel.ecr(flat.argmax(-1), flat.shape[-1], post.responsibilities.argmax(-1))
 
 
-def _points(draws: dict[str, np.ndarray]) -> np.ndarray:
-    """Coordinates of each component at each draw, all near to normal, shape (s, k, q)."""
+def _points(prior: Any, draws: dict[str, np.ndarray]) -> np.ndarray:
+    """Coordinates of what is a component's own at each draw, each parameter once, all near to normal, shape (s, k, q).
+
+    What components share tells none from another, and k-means would part the draws by it.
+    """
     if "rates" in draws:
         points = np.sqrt(draws["rates"])
+    elif prior.pooled:
+        points = draws["means"]
     else:
-        points = np.concatenate([draws["means"], np.log(np.diagonal(draws["covariances"], axis1=-2, axis2=-1))], axis=-1)
+        variances = np.diagonal(draws["covariances"], axis1=-2, axis2=-1)[..., : 1 if prior.shape == SPHERICAL else None]
+        points = np.concatenate([draws["means"], np.log(variances)], axis=-1)
     return points.reshape(-1, *points.shape[2:])
