@@ -30,6 +30,24 @@ def test_chains_that_disagree_are_told(samples):
     assert "R-hat exceeds 1.01 for 1 of 1 numbers (a:" in said[0]
 
 
+def test_one_chain_is_compared_with_itself(samples, rng, caplog):
+    """R-hat of its halves: the same as of these as two chains, and above the bound where the chain drifts."""
+    one = {name: draws[:1] for name, draws in samples.items()}
+    halves = {name: np.concatenate([draws[:1, :250], draws[:1, 250:]]) for name, draws in samples.items()}
+    np.testing.assert_array_equal(diagnostics.summary(one)["r_hat"], diagnostics.summary(halves)["r_hat"])
+    assert diagnostics.rhat(one["a"]) == diagnostics.summary(one).loc["a", "r_hat"]
+    said = diagnostics.unmixed(diagnostics.summary({"a": rng.normal(size=(1, 501)) + np.linspace(0, 3, 501)}))
+    assert "R-hat exceeds 1.01 for 1 of 1 numbers (a:" in said[0]
+    assert not caplog.records
+
+
+def test_too_few_draws_for_rhat_are_told(samples, caplog):
+    short = diagnostics.summary({"a": samples["a"][:1, :7]})
+    assert "R-hat is not known for 1 of 1 numbers: one chain needs 8 draws for it" in diagnostics.unmixed(short)[0]
+    assert np.isnan(diagnostics.rhat(samples["a"][:1, :7]))
+    assert not caplog.records
+
+
 def test_container_has_groups_and_axes(samples):
     box = diagnostics.to_arviz(samples, {"y": samples["b"]}, {"diverging": samples["a"] > 9}, dims={"b": ["side"]})
     assert box["posterior"]["b"].dims == ("chain", "draw", "side")

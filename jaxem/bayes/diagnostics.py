@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RHAT_MAX = 1.01
 ESS_MIN = 400.0
+FEWEST = 4  # draws of a chain: R-hat splits it in two, and needs two draws in each half
 WAIC_VARIANCE_MAX = 0.4  # Vehtari, Gelman & Gabry 2017, Statistics and Computing 27: above it a row's WAIC is not to be trusted
 
 
@@ -58,9 +59,20 @@ def to_arviz(
 
 
 def rhat(draws: Any) -> float:
-    """Rank-normalised split R-hat of draws (chains, draws); 1 where every draw is the same."""
-    draws = np.asarray(draws, dtype=np.float64)
-    return 1.0 if np.ptp(draws) == 0 else float(arviz().rhat(draws))
+    """Rank-normalised split R-hat of draws (chains, draws); 1 where every draw is the same.
+
+    One chain counts as two, its halves; NaN where a chain, or a half, has fewer than 4 draws.
+    """
+    draws = _several(np.asarray(draws, dtype=np.float64))
+    if np.ptp(draws) == 0:
+        return 1.0
+    return float(arviz().rhat(draws)) if draws.shape[1] >= FEWEST else np.nan
+
+
+def _several(draws: np.ndarray) -> np.ndarray:
+    """Draws (chains, draws) as R-hat wants them, which compares chains: of one chain its halves."""
+    half = draws.shape[1] // 2
+    return np.concatenate([draws[:, :half], draws[:, -half:]]) if len(draws) == 1 else draws
 
 
 def ess(draws: Any) -> float:
@@ -88,7 +100,8 @@ def summary(samples: dict[str, np.ndarray], prob: float = 0.9) -> pd.DataFrame:
         samples: Draws by name, each (chains, draws, …).
         prob: Probability of the equal-tailed interval.
     Returns:
-        Columns mean, sd, low, high (the interval's ends), mcse_mean, ess_bulk, ess_tail, r_hat; rows "means[0, 1]" and so on.
+        Columns mean, sd, low, high (the interval's ends), mcse_mean, ess_bulk, ess_tail, r_hat (as by `rhat`); rows "means[0, 1]" and so
+        on.
         Numbers that never change, such as entries that are 0 by design, are left out.
     Raises:
         ValueError: for a probability outside (0, 1).
@@ -104,14 +117,15 @@ def summary(samples: dict[str, np.ndarray], prob: float = 0.9) -> pd.DataFrame:
             values = np.asarray(draws[(..., *index)], dtype=np.float64)
             if np.ptp(values) > 0:
                 flat[label] = values
-    box = to_arviz(flat)
+    box, apart = to_arviz(flat), {label: _several(values) for label, values in flat.items()}
+    enough = all(values.shape[1] >= FEWEST for values in apart.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         told = {
             "mcse_mean": az.mcse(box, method="mean"),
             "ess_bulk": az.ess(box, method="bulk"),
             "ess_tail": az.ess(box, method="tail"),
-            "r_hat": az.rhat(box, method="rank"),
+            "r_hat": az.rhat(to_arviz(apart), method="rank") if enough else dict.fromkeys(apart, np.nan),
         }
     ends = (0.5 - prob / 2, 0.5 + prob / 2)
     rows = {
@@ -129,7 +143,12 @@ def unmixed(table: pd.DataFrame) -> list[str]:
         worst = table["r_hat"].idxmax()
         said.append(
             f"R-hat exceeds {RHAT_MAX} for {len(apart)} of {len(table)} numbers ({worst}: {table['r_hat'].max():.3f}): "
-            "the chains do not agree; draw more, or do not use these numbers."
+            "the chains, or parts of them, do not agree; draw more, or do not use these numbers."
+        )
+    unknown = int(table["r_hat"].isna().sum())
+    if unknown:
+        said.append(
+            f"R-hat is not known for {unknown} of {len(table)} numbers: one chain needs {2 * FEWEST} draws for it; draw more."
         )
     least = table[["ess_bulk", "ess_tail"]].min(axis=1)
     few = table.index[least < ESS_MIN]

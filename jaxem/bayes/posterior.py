@@ -119,8 +119,9 @@ class Posterior:
             )
         worst = self._components["r_hat"].max()
         if worst > RHAT_HOPELESS:
+            who = "the chains" if self.num_chains > 1 else "parts of the chain"
             return (
-                f"Component-wise summaries mean nothing here: the chains describe different components (R-hat {worst:.2f} after "
+                f"Component-wise summaries mean nothing here: {who} describe different components (R-hat {worst:.2f} after "
                 f"relabelling); {advice}"
             )
         return ""

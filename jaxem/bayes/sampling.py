@@ -17,7 +17,7 @@ from .. import again, tabular
 from .._compiler import quick_jit
 from .._precision import precision
 from ..models.mixture import Mixture, MixtureParams
-from . import _programs, gibbs, laplace, priors, relabel
+from . import _programs, diagnostics, gibbs, laplace, priors, relabel
 from .gaussian import SPHERICAL
 from .model import family_of
 from .posterior import Posterior
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ..result import Fit
 
 SAMPLERS = ("auto", "gibbs", "nuts", "laplace")
-FEWEST = 4  # draws of a chain: R-hat splits it in two, and needs two draws in each half
 BYTES = 2**28  # what probabilities of all rows at all draws may fill; above it draws are thinned for them
 SAME_PEAK = 0.01  # nats
 NEGLIGIBLE = 1e-3  # share of the posterior below which a peak need not be among the draws
@@ -60,7 +59,7 @@ def posterior(
     fit: Fit, data: Any, *, num_chains: Any, num_warmup: Any, num_samples: Any, sampler: str, prior: Any, seed: Any
 ) -> Posterior:
     """See `Fit.posterior`."""
-    counts = tabular.count("num_warmup", num_warmup), tabular.count("num_samples", num_samples, FEWEST)
+    counts = tabular.count("num_warmup", num_warmup), tabular.count("num_samples", num_samples, diagnostics.FEWEST)
     num_chains = tabular.count("num_chains", num_chains)
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler must be one of {', '.join(map(repr, SAMPLERS))}, got {sampler!r}")
@@ -79,6 +78,10 @@ def posterior(
         told = jax.device_get(rows_under(prior, rows.T, flat))
         log_likelihood, probabilities = (a.reshape(*kept["weights"].shape[:2], *a.shape[1:]) for a in told)
     keep, notes = _which(start, log_likelihood.sum(-1), sampler)
+    if keep.sum() == 1 and sampler != "laplace":
+        notes.append(
+            "One chain: R-hat compares its halves, and cannot tell whether others would go where it did not; draw four."
+        )
     raw = Posterior(
         fit=fit,
         prior=prior,
