@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -235,3 +236,16 @@ def count(name: str, value: Any, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
+
+
+def counts(name: str, values: Iterable[int] | int) -> list[int]:
+    """Distinct whole numbers of at least 1, in order, from several or from one.
+
+    Raises:
+        TypeError: if one is not a whole number.
+        ValueError: if one is too small, or there is none.
+    """
+    several = list(values) if isinstance(values, Iterable) else [values]
+    if not several:
+        raise ValueError(f"{name} must hold at least one number, got none")
+    return sorted({count(name, value) for value in several})

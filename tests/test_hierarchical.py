@@ -227,14 +227,22 @@ NUMBERS = FRAME[["y", "t"]]
 BAD = {
     "group is no column": (hierarchical.grouped_mixture, (FRAME, "school"), "group='school' is no column of the data"),
     "name without a frame": (hierarchical.grouped_mixture, ([1.0, 2.0], "g"), "names a column, but data is no data frame"),
-    "one group": (hierarchical.grouped_mixture, (FRAME[["y", "one"]], "one"), "group has one level only"),
+    "one group": (
+        hierarchical.grouped_mixture,
+        (FRAME[["y", "one"]], "one"),
+        "group must have at least 2 levels, got 1 .a.: there",
+    ),
     "group too short": (hierarchical.grouped_mixture, (NUMBERS, [0, 1]), "one value for each of the 4 rows, got shape"),
     "group is missing": (hierarchical.grouped_mixture, (NUMBERS, [0, 1, np.nan, 1]), "group is missing in row 3"),
     "no such variation": (lambda *a: hierarchical.grouped_mixture(*a, vary="sd"), (FRAME, "g"), 'vary must be "weights" or'),
     "cell is missing": (hierarchical.grouped_mixture, ([1.0, np.nan, 2.0], [0, 1, 1]), "row 2, column 'x1' is missing"),
     "one component": (hierarchical.grouped_mixture, (FRAME, "g", 1), "num_components must be at least 2, got 1"),
     "constant": (hierarchical.grouped_mixture, ([1.0, 1.0, 1.0], [0, 1, 1]), "column 'x1' is constant"),
-    "too few subjects": (hierarchical.regression_mixture, (NUMBERS, "y", FRAME["one"]), "subject has one level only"),
+    "too few subjects": (
+        hierarchical.regression_mixture,
+        (NUMBERS, "y", FRAME["g"], 3),
+        "subject must have at least 3 levels, got 2 \\(a, b\\): every component needs a subject; give fewer components",
+    ),
     "response is missing": (
         hierarchical.regression_mixture,
         ([1.0, 2.0], [1.0, np.nan], [0, 1]),
@@ -257,3 +265,9 @@ BAD = {
 def test_bad_input_is_one_sentence(call, args, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(*args)
+
+
+@pytest.mark.parametrize("rate", ["x", "0.9", True, None, [0.9]])
+def test_target_accept_is_a_number(rate):
+    with pytest.raises(TypeError, match=r"target_accept must be a number in \[0.5, 1\), got "):
+        hierarchical.grouped_mixture(FRAME[["y", "g"]], "g", target_accept=rate)

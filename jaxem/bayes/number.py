@@ -82,7 +82,7 @@ class KComparison:
 
 def compare_k(
     data: Any,
-    num_components: Iterable[int] = range(1, 31),
+    num_components: Iterable[int] | int = range(1, 31),
     *,
     method: str = "telescoping",
     family: Any = "VVV",
@@ -130,9 +130,7 @@ def compare_k(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
-    sizes = sorted({tabular.count("num_components", k) for k in num_components})
-    if not sizes:
-        raise ValueError("num_components must hold at least one number, got none")
+    sizes = tabular.counts("num_components", num_components)
     length = Length.checked(num_chains, num_warmup, num_samples)
     table = tabular.read(data)
     prior = partitions.components_prior(prior, table.x, family)

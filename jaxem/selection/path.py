@@ -104,7 +104,7 @@ def select(
         prior=prior,
         fixed=fixed,
     )
-    components = _components(num_components)
+    components = tabular.counts("num_components", num_components)
     parts = tabular.count("num_resamples", num_resamples, 0)
     table = tabular.read(data, weights, labels, missing=True).without_empty_rows()
     problems: list[Problem] = []
@@ -132,14 +132,6 @@ def select(
         trust_report=(*selection.trust_report, found.sentence()),
         doubts=selection.doubts | {"stability": found.to_dict()},
     )
-
-
-def _components(num_components: Iterable[int] | int) -> list[int]:
-    """Distinct numbers of components, in order."""
-    values = list(num_components) if isinstance(num_components, Iterable) else [num_components]
-    if not values:
-        raise ValueError("num_components must hold at least one number, got none")
-    return sorted({tabular.count("num_components", value) for value in values})
 
 
 def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:

@@ -15,6 +15,7 @@ from .posterior import HierarchicalPosterior
 from .sampling import Options, Task, sample
 
 
+FEW_SUBJECTS = "every component needs a subject; give fewer components (num_components), or more subjects"
 RANDOM_STARTS = 4  # from which L-BFGS climbs, besides the EM fit
 
 
@@ -50,7 +51,8 @@ def regression_mixture(
         A `HierarchicalPosterior` of weights (k,), coefficients (k, 1 + p), intercept first, residual_sd (k,) and random_sd (k,). Units
         are subjects, in sorted order.
     Raises:
-        ValueError: for a column that is missing, one subject only, missing cells, and values out of range.
+        ValueError: for a column that is missing, fewer subjects than components, missing cells, and values out of range.
+        TypeError: for arguments of the wrong kind.
 
     Example:
         >>> import numpy as np, jaxem
@@ -66,7 +68,7 @@ def regression_mixture(
     data, roles = columns.split(data, response=response, subject=subject)
     table = tabular.read(data)
     y = columns.numbers("response", roles["response"], table.num_rows)
-    names, numbers = columns.levels("subject", roles["subject"], table.num_rows, least=k)
+    names, numbers = columns.levels("subject", roles["subject"], table.num_rows, k, FEW_SUBJECTS)
     units = components.Standard.of(table.x, table.columns)
     rows = _Rows.of(np.column_stack([np.ones(len(y)), units.into(table.x)]), y, "response", numbers, names)
     into = np.diag([1.0, *(1 / units.scale)])
@@ -109,7 +111,8 @@ def growth_mixture(
         A `HierarchicalPosterior` of weights (k,), coefficients (k, 1 + degree) of 1, time, time² …, residual_sd and
         random_covariance (k, 2, 2) of level at time 0 and slope. Units are subjects, in sorted order.
     Raises:
-        ValueError: for a column that is missing, one subject only, missing cells, and values out of range.
+        ValueError: for a column that is missing, fewer subjects than components, missing cells, and values out of range.
+        TypeError: for arguments of the wrong kind.
     References:
         Muthén & Shedden 1999, Biometrics 55.
     """
@@ -120,7 +123,7 @@ def growth_mixture(
     if len(table.columns) != 1:
         raise ValueError(f"data must hold one column besides time and subject, the response; got {list(table.columns)}")
     when = columns.numbers("time", roles["time"], table.num_rows)
-    names, numbers = columns.levels("subject", roles["subject"], table.num_rows, least=k)
+    names, numbers = columns.levels("subject", roles["subject"], table.num_rows, k, FEW_SUBJECTS)
     units = components.Standard.of(when[:, None], ("time",))
     design = units.into(when[:, None]) ** np.arange(degree + 1)
     rows = _Rows.of(design, table.x[:, 0], table.columns[0], numbers, names)

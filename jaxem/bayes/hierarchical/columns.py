@@ -31,9 +31,15 @@ def split(data: Any, **roles: Any) -> tuple[Any, dict[str, Any]]:
     return data, values
 
 
-def levels(role: str, values: np.ndarray, num_rows: int, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def levels(role: str, values: np.ndarray, num_rows: int, least: int, advice: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Distinct labels, sorted, and the number of each row's label.
 
+    Args:
+        role: What the labels are of.
+        values: One for each row.
+        num_rows: Rows.
+        least: How many levels there must be.
+        advice: Why, and what to do where there are fewer.
     Raises:
         ValueError: for the wrong number of values, missing values, or fewer than `least` levels.
     """
@@ -47,9 +53,7 @@ def levels(role: str, values: np.ndarray, num_rows: int, least: int = 2) -> tupl
         values = values.astype(str)
     names, numbers = np.unique(values, return_inverse=True)
     if len(names) < least:
-        raise ValueError(
-            f"{role} has one level only ({names[0]!r}): there is nothing to pool; use jaxem.fit for a single group"
-        )
+        raise ValueError(f"{role} must have at least {least} levels, got {len(names)} ({', '.join(map(str, names))}): {advice}")
     return names, numbers.ravel()
 
 

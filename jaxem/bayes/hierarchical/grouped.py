@@ -109,6 +109,7 @@ def grouped_mixture(
         means vary, group_means (g, k, d) and mean_sd (k, d). Groups are in sorted order: `coords["group"]`.
     Raises:
         ValueError: for a group column that is missing or has one level, missing cells, and values out of range.
+        TypeError: for arguments of the wrong kind.
 
     Example:
         >>> import numpy as np, jaxem
@@ -127,7 +128,7 @@ def grouped_mixture(
     options = Options.checked(num_chains, num_warmup, num_samples, target_accept, seed)
     data, roles = columns.split(data, group=group)
     table = tabular.read(data)
-    names, numbers = columns.levels("group", roles["group"], table.num_rows)
+    names, numbers = columns.levels("group", roles["group"], table.num_rows, 2, "there is nothing to pool; use jaxem.fit")
     units = components.Standard.of(table.x, table.columns)
     x = units.into(table.x)
     fit = fitting.fit(x, "VVV" if x.shape[1] > 1 else "V", k, seed=seed)

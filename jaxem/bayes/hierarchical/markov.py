@@ -118,6 +118,7 @@ def hidden_markov(
         `log_likelihood` is of each step given those before it, and `memberships` of each step given the whole series.
     Raises:
         ValueError: for missing cells, a series that is interrupted, and values out of range.
+        TypeError: for arguments of the wrong kind.
     References:
         Scott 2002, Journal of the American Statistical Association 97.
     """
@@ -168,10 +169,10 @@ def _begins(series: Any, num_rows: int) -> np.ndarray:
     """Which steps begin a series."""
     if series is None:
         return np.arange(num_rows) == 0
-    names, numbers = columns.levels("series", series, num_rows, least=1)
+    names, numbers = columns.levels("series", series, num_rows, 1)
     begins = np.r_[True, np.diff(numbers) != 0]
     if begins.sum() != len(names):
         again = numbers[begins]
         twice = names[np.flatnonzero(np.bincount(again) > 1)[0]]
-        raise ValueError(f"series {twice!r} is interrupted by another: sort the rows by series, and by time within each")
+        raise ValueError(f"series {str(twice)!r} is interrupted by another: sort the rows by series, and by time within each")
     return begins

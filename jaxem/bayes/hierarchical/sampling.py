@@ -47,6 +47,8 @@ class Options:
             ValueError: for a value out of range.
             TypeError: for a value of the wrong kind.
         """
+        if isinstance(target_accept, bool) or not isinstance(target_accept, int | float | np.number):
+            raise TypeError(f"target_accept must be a number in [0.5, 1), got {target_accept!r}")
         if not 0.5 <= target_accept < 1:
             raise ValueError(f"target_accept must lie in [0.5, 1), got {target_accept!r}")
         return cls(

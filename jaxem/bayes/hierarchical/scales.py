@@ -86,6 +86,7 @@ def richardson_green(
         A `HierarchicalPosterior` of weights (k,), means (k, 1), covariances (k, 1, 1) and scale, the β of the prior.
     Raises:
         ValueError: for data of several columns, missing cells, and values out of range.
+        TypeError: for arguments of the wrong kind.
     References:
         Richardson & Green 1997, JRSS-B 59, sec. 2.
     """
