@@ -53,6 +53,34 @@ class InverseWishart(dist.Distribution):
         return jnp.linalg.inv(precision)
 
 
+class Normal(dist.Distribution):
+    """Normal vectors by whiteners W, WᵀW the inverse covariance: without LAPACK, of which two batches at once can wait for ever on a CPU.
+
+    Args:
+        location: Mean, shape (d,).
+        whitener: Triangular, shape (..., d, d).
+    """
+
+    arg_constraints = {}  # noqa: RUF012 - NumPyro's form
+    support: Any = dist.constraints.real_vector
+
+    def __init__(self, location: Any, whitener: Any, *, validate_args: bool | None = None):
+        self.location, self.whitener = location, whitener
+        super().__init__(whitener.shape[:-2], whitener.shape[-1:], validate_args=False)
+
+    def log_prob(self, value: Any) -> Any:
+        """Log-density of vectors (..., d)."""
+        white = contract("...ij,...j->...i", self.whitener, value - self.location)
+        constant = 0.5 * self.event_shape[0] * np.log(2.0 * np.pi)
+        return -_half_log_det(self.whitener) - 0.5 * jnp.sum(white**2, -1) - constant
+
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:
+        """Draws."""
+        factor = inverse_factor(contract("...li,...lj->...ij", self.whitener, self.whitener))
+        noise = jax.random.normal(key, self.shape(sample_shape))
+        return self.location + contract("...ij,...i->...j", factor, noise)
+
+
 class MixtureRows(dist.Distribution):
     """One row of a mixture, the allocation summed out.
 
@@ -88,11 +116,13 @@ def gaussian(prior: GaussianPrior, num_components: int) -> GaussianParams:
     k, d = num_components, prior.location.shape[-1]
     scale = _scale(prior, d) if prior.hierarchical else prior.scale
     covariances = _covariances(prior, k, d, jnp.asarray(scale))
+    whitener = inverse_factor(covariances)
     if prior.shrinkage is None:
-        means = dist.MultivariateNormal(prior.location, precision_matrix=prior.location_precision).expand([k])
+        own = jnp.linalg.cholesky(jnp.asarray(prior.location_precision)).T
+        means = Normal(prior.location, jnp.broadcast_to(own, (k, d, d)))
     else:
-        means = dist.MultivariateNormal(prior.location, covariances / prior.shrinkage)
-    return GaussianParams(_sample("means", means.to_event(1)), inverse_factor(covariances))
+        means = Normal(prior.location, jnp.sqrt(prior.shrinkage) * whitener)
+    return GaussianParams(_sample("means", means.to_event(1)), whitener)
 
 
 def poisson(prior: PoissonPrior, num_components: int) -> PoissonParams:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,10 +13,11 @@ from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 from scipy import stats
 
 import jaxem
+from jaxem._linalg import inverse_factor
 from jaxem._precision import precision
-from jaxem.bayes import mixture_model, priors
+from jaxem.bayes import laplace, mixture_model, priors
 from jaxem.bayes.gaussian import SHAPES
-from jaxem.bayes.sites import InverseWishart
+from jaxem.bayes.sites import InverseWishart, Normal
 
 
 @pytest.mark.slow
@@ -43,3 +47,28 @@ def test_inverse_wishart_is_scipys(rng):
     with precision(np.float64):
         ours = InverseWishart(6.5, jnp.asarray(scale)).log_prob(jnp.asarray(value))
     assert float(ours) == pytest.approx(stats.invwishart(6.5, scale).logpdf(value), abs=1e-9)
+
+
+def test_normal_is_scipys(rng):
+    covariance, location = np.cov(rng.normal(size=(3, 9))), rng.normal(size=3)
+    value = rng.normal(size=(2, 3))
+    with precision(np.float64):
+        ours = Normal(location, inverse_factor(jnp.asarray(covariance)))
+        found, drawn = ours.log_prob(jnp.asarray(value)), ours.sample(jax.random.key(0), (20_000,))
+    np.testing.assert_allclose(found, stats.multivariate_normal(location, covariance).logpdf(value), atol=1e-9)
+    drawn = np.asarray(drawn)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.05 * np.abs(covariance).max())
+    np.testing.assert_allclose(drawn.mean(0), location, atol=0.03)
+
+
+def test_density_calls_nothing_of_lapack(rng):
+    """Two batches of triangular solves at once wait for ever on a CPU of two threads: `peaks` once hung in 20 columns."""
+    rows = rng.normal(size=(60, 5))
+    fit = dataclasses.replace(jaxem.fit(rows, "VVV", 1), family="VII")
+    with precision(np.float64):
+        prior = priors.resolve("weak", fit, rows)
+        values = {"weights": jnp.ones(1), **prior.site_values(fit.params.asdict())}
+        space = laplace.Space(prior, jnp.asarray(rows), values)
+        point = space.flatten(values)
+        program = jax.jit(jax.vmap(jax.grad(space.log_density))).lower(point[None]).as_text()
+    assert "lapack" not in program
