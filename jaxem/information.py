@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from . import again, protocol
@@ -32,7 +33,7 @@ NEWTON_STEPS = 12  # a fit to tol = 1e-3 needs three
 AT_MAXIMUM = 1e-12  # nats that a further Newton step would gain
 SINGULAR = 1e-9  # smallest eigenvalue of the information, scaled to a unit diagonal, that can still be inverted
 DEGENERATE = 1e-11  # smallest singular value of the coordinates, relative to the largest
-BYTES = 2**26  # what the derivatives of one chunk of rows may fill
+BYTES = 2**26  # what the derivatives of one chunk of rows, or of some columns of a Hessian, may fill
 LEAST_CHUNK = 16
 MOST_ROWS = 2**20  # in one E-step
 STEP = 1e-4  # of central differences of the published numbers, which are smooth and cost nothing
@@ -100,7 +101,14 @@ def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
     slope, bend, scores = chunked(derivatives, max(LEAST_CHUNK, BYTES // per_row))(free, data)
     slope = slope + jax.grad(log_prior)(free)
     bend = bend + tangent.T @ jax.hessian(log_prior)(free) @ tangent
-    turn = jax.jacfwd(jax.jacfwd(lambda u: slope @ chart(flat + basis @ u)))(jnp.zeros(num_params, free.dtype))
+
+    def turned(direction):
+        """What the chart's own bend adds to the Hessian, one column of it."""
+        along = jax.jacfwd(lambda u: slope @ chart(flat + basis @ u))
+        return jax.jvp(along, (jnp.zeros_like(direction),), (direction,))[1]
+
+    per_column = 8 * 8 * flat.size * num_params  # eight arrays at once: measured
+    turn = lax.map(turned, jnp.eye(num_params, dtype=free.dtype), batch_size=max(1, BYTES // per_column))
     return Curvature(free, tangent, tangent.T @ slope, -(bend + turn), scores, singular[num_params - 1] / singular[0])
 
 

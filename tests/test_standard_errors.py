@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 import jaxem
+from jaxem import information
+from jaxem.families import gaussian
+from jaxem.models.mixture import Mixture, MixtureParams
+from jaxem.protocol import Data
 from jaxem.standard_errors import align
 
 
@@ -160,6 +167,25 @@ def test_integer_weights_are_repeated_rows(loose, x):
     once = fit.standard_errors(x, "sandwich", weights=weights)
     again = fit.standard_errors(np.repeat(x, weights, axis=0), "sandwich")
     np.testing.assert_allclose(once.covariance, again.covariance, rtol=1e-6, atol=1e-12)
+
+
+def largest(jaxpr):
+    """The size of the largest array that a program makes on its way."""
+    inner = [getattr(value, "jaxpr", value) for equation in jaxpr.eqns for value in equation.params.values()]
+    sizes = [made.aval.size for equation in jaxpr.eqns for made in equation.outvars]
+    return max(sizes + [largest(some) for some in inner if hasattr(some, "eqns")], default=0)
+
+
+def test_curvature_needs_no_more_room_than_it_is_given(monkeypatch, rng):
+    """Every parameter by every other by all statistics would be 3 GB at twelve columns and four components."""
+    monkeypatch.setattr(information, "BYTES", 2**10)
+    x, k, p = rng.normal(size=(5, 40)), 3, 62
+    with jax.enable_x64(True):
+        model = Mixture(gaussian("VVV").bind(x, np.ones(40), np.eye(5), np.float64))
+        start = MixtureParams(np.full(k, -np.log(k)), model.family.reference(k, 5, np.float64))
+        data = Data(jnp.asarray(x), jnp.ones(40))
+        program = jax.make_jaxpr(functools.partial(information.curvature, model, num_params=p))(start, data)
+    assert largest(program.jaxpr) < p * p * k * (1 + 5 + 5 * 5) / 2
 
 
 def test_the_table_has_the_columns_names(loose, faithful):
