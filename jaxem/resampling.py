@@ -19,14 +19,19 @@ def stream(seed: tuple[int, ...], number: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 0, 0)))
 
 
+def whole(weight: np.ndarray) -> bool:
+    """Whether weights count repeated rows; else a row is one observation, whatever it weighs. Beyond 2⁵³ no number has a fraction."""
+    return bool((weight == np.round(weight)).all() and weight.sum() < 2**53)
+
+
 def num_draws(weight: np.ndarray) -> int:
     """Rows that a sample of the same size has: whole weights count repeated rows, others do not."""
-    return int(weight.sum() if _whole(weight) else np.count_nonzero(weight))
+    return int(weight.sum() if whole(weight) else np.count_nonzero(weight))
 
 
 def draws_of(weight: np.ndarray) -> np.ndarray:
     """Which rows' patterns of missing cells the rows of such a sample have, shape (num_draws,)."""
-    return np.repeat(np.arange(len(weight)), weight.astype(int) if _whole(weight) else weight > 0)
+    return np.repeat(np.arange(len(weight)), weight.astype(int) if whole(weight) else weight > 0)
 
 
 def bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
@@ -34,7 +39,7 @@ def bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
 
     Where all weights are whole, they count repeated rows, and the draws are among those; else rows are drawn with their weights.
     """
-    if _whole(weight):
+    if whole(weight):
         return lambda number: stream(seed, number).multinomial(num_draws(weight), weight / weight.sum()).astype(float)
     seen = np.flatnonzero(weight > 0)
 
@@ -47,7 +52,7 @@ def bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
 
 def weighted_bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
     """Weights of the Bayesian bootstrap (Rubin 1981): exponential, scaled to the same total; no row is ever lost."""
-    shape = weight if _whole(weight) else (weight > 0).astype(float)
+    shape = weight if whole(weight) else (weight > 0).astype(float)
 
     def draw(number: int) -> np.ndarray:
         random = stream(seed, number).standard_gamma(shape) * np.where(shape > 0, weight / np.where(shape > 0, shape, 1), 0)
@@ -56,16 +61,20 @@ def weighted_bootstrap(weight: np.ndarray, seed: tuple[int, ...]) -> Own:
     return draw
 
 
-def jackknife(weight: np.ndarray) -> Own:
-    """Weights without one row each, for the rows that have any."""
+def jackknife(weight: np.ndarray) -> tuple[Own, np.ndarray]:
+    """Weights without one observation each, and how many observations each of these data sets stands for.
+
+    Where all weights are whole, a row stands for so many observations that are alike, and one of them is left out; else all of a row.
+    """
     seen = np.flatnonzero(weight > 0)
+    times = weight[seen] if whole(weight) else np.ones(len(seen))
 
     def leave_out(number: int) -> np.ndarray:
         rest = weight.copy()
-        rest[seen[number]] = 0.0
+        rest[seen[number]] -= weight[seen[number]] / times[number]
         return rest
 
-    return leave_out
+    return leave_out, times
 
 
 def subsample(weight: np.ndarray, fraction: float, seed: tuple[int, ...]) -> Own:
@@ -126,7 +135,3 @@ def simulate(
 @jax.jit
 def _sample(family: Any, key: Any, components: Any, labels: Any) -> Any:
     return family.sample(key, components, labels)
-
-
-def _whole(weight: np.ndarray) -> bool:
-    return bool((weight == np.round(weight)).all())

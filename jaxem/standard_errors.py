@@ -134,9 +134,11 @@ def standard_errors(
             raise RuntimeError(
                 f"{refitted.num_failed} of {refitted.num_failed + usable} replicates failed; use fewer components"
             )
-        scale = (usable - 1) ** 2 / usable if kind == "jackknife" else 1.0
-        covariance = scale * np.atleast_2d(np.cov(refitted.estimates, rowvar=False))
-        more = {"num_failed": refitted.num_failed, "num_unclear": refitted.num_unclear, "warnings": _warnings(refitted)}
+        total = refitted.times.sum()
+        scale = (total - 1) ** 2 / total if kind == "jackknife" else 1.0
+        covariance = scale * np.atleast_2d(np.cov(refitted.estimates, rowvar=False, fweights=refitted.times.astype(int)))
+        more = {"num_failed": refitted.num_failed, "num_unclear": refitted.num_unclear}
+        more["warnings"] = _warnings(refitted)
         more["replicates"] = None if kind == "jackknife" else refitted.estimates
     return StandardErrors(
         kind=kind,
@@ -156,11 +158,13 @@ class Refits:
 
     Attributes:
         estimates: As `flatten` lists them, components in the fit's order, shape (r, m).
+        times: How many replicates each of them stands for, shape (r,).
         num_failed: Data sets without a usable fit.
         num_unclear: Data sets in which a component had no clear counterpart.
     """
 
     estimates: np.ndarray
+    times: np.ndarray
     num_failed: int
     num_unclear: int
 
@@ -177,7 +181,7 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, labels: Any, num_replic
     family = model.family
     components = family.adopt(fit.params.asdict(), problem.units.centre, problem.units.scale)
     params = MixtureParams(np.log(fit.params.weights), components)
-    rows, own = problem.units.rows, weight
+    rows, own, times = problem.units.rows, weight, np.ones(num_replicates)
     with precision(np.float64):
         if kind == "parametric-bootstrap":
             num_rows = resampling.num_draws(weight)
@@ -185,11 +189,13 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, labels: Any, num_replic
             rows = resampling.simulate(family, params, num_rows, seed, problem.terms.sample_noise, gone)
             own = np.full(num_rows, weight.sum() / num_rows)
         elif kind == "jackknife":
-            own, num_replicates = resampling.jackknife(weight), int(np.count_nonzero(weight))
+            own, times = resampling.jackknife(weight)
+            num_replicates = len(times)
         else:
             own = (resampling.bootstrap if kind == "bootstrap" else resampling.weighted_bootstrap)(weight, seed)
         replicates = Replicates(rows, own, [model], k, label=label)
         outcomes = replicates.fit([Task(number, 0, k, [params]) for number in range(num_replicates)])
+        usable = np.array([outcome.usable for outcome in outcomes])
         found = [outcome.params for outcome in outcomes if outcome.usable]
         reader = Replicates(problem.units.rows, weight, [model], k, label=label)
         everywhere = np.zeros(len(found) + 1, int)
@@ -202,7 +208,7 @@ def refits(fit: Fit, data: Any, kind: str, weights: Any, labels: Any, num_replic
             published = family.publish(point.components, problem.units.centre, problem.units.scale)
             arrays = {"weights": np.exp(point.log_weights), **published}
             values.append(flatten({name: array[order] for name, array in arrays.items()}))
-    return Refits(np.array(values), len(outcomes) - len(found), num_unclear)
+    return Refits(np.array(values), times[usable], len(outcomes) - len(found), num_unclear)
 
 
 def _responsibilities(joint: np.ndarray) -> np.ndarray:

@@ -169,6 +169,15 @@ def test_integer_weights_are_repeated_rows(loose, x):
     np.testing.assert_allclose(once.covariance, again.covariance, rtol=1e-6, atol=1e-12)
 
 
+def test_the_jackknife_leaves_out_one_of_the_repeated_rows():
+    """Rows of weight 2 are 2 rows, and each of them is left out once: the same replicates, to the tolerance of a refit."""
+    x, weights = np.r_[np.linspace(0, 1, 12) ** 2, 5 + np.linspace(0, 1, 12)], np.repeat([2, 1, 1, 2], 6)
+    fit = jaxem.fit(x, "V", 2, start=np.eye(2)[np.repeat([0, 1], 12)], weights=weights, tol=1e-9)
+    once = fit.standard_errors(x, "jackknife", weights=weights)
+    again = fit.standard_errors(np.repeat(x, weights), "jackknife")
+    np.testing.assert_allclose(once.covariance, again.covariance, rtol=1e-6, atol=1e-9)
+
+
 def largest(jaxpr):
     """The size of the largest array that a program makes on its way."""
     inner = [getattr(value, "jaxpr", value) for equation in jaxpr.eqns for value in equation.params.values()]

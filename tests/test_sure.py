@@ -188,6 +188,11 @@ def test_a_lead_is_measured_against_its_noise(selection, x):
     gap = selection["EEE", 4].bic - selection["EEE", 3].bic
     share = doubt.share_ahead(difference, gap, np.ones(len(x)), (0,))
     assert share == pytest.approx(stats.norm.cdf(gap / (difference.std() * np.sqrt(len(x)))), abs=0.05)
+    for rows in (difference, np.tile(difference, 2)):  # drawn one by one, and in groups
+        weight = np.where(rows > 0, 1.0, 3.0)
+        repeated = np.repeat(rows, weight.astype(int))
+        wanted = stats.norm.cdf(gap / (repeated.std() * np.sqrt(len(repeated))))
+        assert doubt.share_ahead(rows, gap, weight, (0,)) == pytest.approx(wanted, abs=0.05)
     many = np.tile(difference, 40)
     grouped = doubt.share_ahead(many, gap, np.full(len(many), 1 / 40), (0,))
     assert grouped == pytest.approx(stats.norm.cdf(gap / (many.std() * np.sqrt(len(many)) / 40)), abs=0.05)

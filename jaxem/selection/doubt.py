@@ -78,6 +78,8 @@ def _lead(
 def share_ahead(difference: np.ndarray, gap: float, weight: np.ndarray, seed: tuple[int, ...]) -> float:
     """In what share of bootstrap samples of the rows, both fits kept as they are, a lead stays one.
 
+    Whole weights count repeated rows; else the rows are drawn with their weights.
+
     Args:
         difference: Each row's part of the lead, shape (n,): twice the difference of log-densities. The rest of `gap` is penalties.
         gap: The lead.
@@ -92,7 +94,11 @@ def share_ahead(difference: np.ndarray, gap: float, weight: np.ndarray, seed: tu
         True
     """
     rng = resampling.stream(seed, 0)
-    part = difference * weight
+    whole, total = resampling.whole(weight), weight.sum()
+    if whole and len(weight) <= MOST_GROUPS:
+        counts = rng.multinomial(int(total), weight / total, size=NUM_RESAMPLES)
+        return float(np.mean(gap + (counts - weight) @ difference > 0))
+    part = _alike(difference, weight) if whole else difference * weight
     if len(part) > MOST_GROUPS:
         groups = np.zeros(MOST_GROUPS)
         for some in parts(len(part)):
@@ -101,6 +107,14 @@ def share_ahead(difference: np.ndarray, gap: float, weight: np.ndarray, seed: tu
         part = groups
     counts = rng.multinomial(len(part), np.full(len(part), 1 / len(part)), size=NUM_RESAMPLES)
     return float(np.mean(gap + (counts - 1) @ part > 0))
+
+
+def _alike(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Parts of rows drawn once each whose sum varies as much as that of the rows when each is repeated `weight` times."""
+    part = np.sqrt(weight) * (difference - np.average(difference, weights=weight))
+    square = (part**2).sum()
+    part -= part.mean()
+    return part * np.sqrt(square / max((part**2).sum(), np.finfo(float).tiny))
 
 
 def opinions(found: dict[str, Any], criterion: str) -> list[str]:
