@@ -132,6 +132,8 @@ def test_the_rand_index_is_scikit_learns(rng):
     weight = rng.integers(1, 4, 200)
     wanted = adjusted_rand_score(np.repeat(a, weight), np.repeat(b, weight))
     assert adjusted_rand(a, b, weight) == pytest.approx(wanted, rel=1e-12)
+    for scale in (1 / 200, 0.5, 1.5):  # no frequencies: a mean of 1 is meant
+        assert adjusted_rand(a, b, np.full(200, scale)) == pytest.approx(adjusted_rand_score(a, b), rel=1e-12)
 
 
 def test_two_normals_in_one_place_are_one_cluster():

@@ -200,7 +200,7 @@ def _winner(table: dict[Key, Any], criterion: str) -> Any:
 def adjusted_rand(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> float:
     """The adjusted Rand index of two partitions, shape (n,) each: 1 if they are the same, 0 on average if they know nothing of each other.
 
-    Weights count repeated rows.
+    Whole weights count repeated rows; else a pair of rows counts with the product of their weights, whatever these sum to.
 
     References:
         Hubert & Arabie 1985, J. Classification 2.
@@ -209,13 +209,14 @@ def adjusted_rand(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> float:
         >>> adjusted_rand(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]), np.ones(4))
         1.0
     """
-    both = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
-    np.add.at(both, (a, b), weight)
+    with_itself = weight if resampling.whole(weight) else weight**2
+    both = np.zeros((int(a.max()) + 1, int(b.max()) + 1, 2))
+    np.add.at(both, (a, b), np.stack([weight, with_itself], axis=-1))
 
     def pairs(counts: np.ndarray) -> float:
-        return float((counts * (counts - 1)).sum() / 2)
+        return float((counts[..., 0] ** 2 - counts[..., 1]).sum() / 2)
 
-    together, rows, columns, all_pairs = pairs(both), pairs(both.sum(1)), pairs(both.sum(0)), pairs(both.sum(keepdims=True))
+    together, rows, columns, all_pairs = (pairs(both.sum(axis)) for axis in ((), 1, 0, (0, 1)))
     expected = rows * columns / all_pairs
     most = (rows + columns) / 2
     return 1.0 if most == expected else (together - expected) / (most - expected)
