@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from . import again, protocol
+from . import again, protocol, resampling
 from ._compiler import quick_jit
 from ._precision import precision
 from ._pytree import pytree, replace
@@ -48,7 +48,7 @@ class Curvature:
         tangent: Derivative of the free coordinates by u, orthonormal columns, shape (q, p).
         gradient: Of the objective by u, shape (p,).
         information: Minus the Hessian of the objective, shape (p, p).
-        scores: Σ w s sᵀ over the rows' own gradients s, shape (p, p).
+        scores: Σ w s sᵀ over the rows' own gradients s, shape (p, p); Σ w² s sᵀ where weights count no rows.
         breadth: Smallest over largest singular value of the coordinates.
     """
 
@@ -60,7 +60,7 @@ class Curvature:
     breadth: Scalar
 
 
-def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
+def curvature(model: Any, params: Any, data: Any, num_params: int, design: Any = False) -> Curvature:
     """The log-likelihood's first and second derivatives on the model's own surface, at the EM image of `params`.
 
     Args:
@@ -68,6 +68,7 @@ def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
         params: A point near the maximum.
         data: Its `Data`.
         num_params: Free parameters p.
+        design: Whether a row is one observation whatever its weight: the sum of scores then varies by Σ w² s sᵀ.
     """
     stats, _ = chunked(model.e_step, MOST_ROWS)(params, data)
     flat, unravel = ravel_pytree(stats)
@@ -95,7 +96,7 @@ def curvature(model: Any, params: Any, data: Any, num_params: int) -> Curvature:
     def derivatives(point, rows):
         (slope, _), along = jax.linearize(lambda at: slopes(at, rows), point)
         bend, own = jax.vmap(along)(tangent.T)
-        return slope, bend @ tangent, (own * rows.weight) @ own.T
+        return slope, bend @ tangent, (own * jnp.where(design, rows.weight**2, rows.weight)) @ own.T
 
     per_row = 8 * ravel_pytree(params)[0].size * num_params
     slope, bend, scores = chunked(derivatives, max(LEAST_CHUNK, BYTES // per_row))(free, data)
@@ -134,13 +135,14 @@ class Local:
         cell, engine = self.problem.cells[0], self.problem.engine
         self.model = cell.accurate
         size = fit.num_params - ("noise" in fit.terms)  # the volume counts as a parameter, and is not one of the likelihood
+        design = not resampling.whole(self.problem.table.weight)
         with precision(np.float64):
             params = MixtureParams(
                 np.log(fit.params.weights),
                 cell.family.adopt(fit.params.asdict(), self.problem.units.centre, self.problem.units.scale),
             )
             for _ in range(NEWTON_STEPS):
-                here = jax.device_get(_curvature(self.model, params, engine.data, num_params=size))
+                here = jax.device_get(_curvature(self.model, params, engine.data, num_params=size, design=design))
                 _refuse(fit, here)
                 step = np.linalg.solve(here.information, here.gradient)
                 if here.gradient @ step < AT_MAXIMUM:
@@ -150,7 +152,7 @@ class Local:
         self.curvature, self.params = here, params
 
     def covariance(self, sandwich: bool = False) -> np.ndarray:
-        """Asymptotic covariance of the local coordinates, shape (p, p): I⁻¹, or I⁻¹ G I⁻¹ with G = Σ w s sᵀ."""
+        """Asymptotic covariance of the local coordinates, shape (p, p): I⁻¹, or I⁻¹ G I⁻¹ with G the curvature's `scores`."""
         inverse = np.linalg.inv(self.curvature.information)
         return inverse @ self.curvature.scores @ inverse if sandwich else inverse
 

@@ -182,7 +182,10 @@ class Fit(criteria.Scored, Density):
                 no row is lost), "parametric-bootstrap" (samples from the fit), "jackknife": refits from the fit itself, all at once,
                 their components brought into the fit's order by the best matching of responsibilities. Of a fit with a prior, all are
                 those of its estimates under the prior: the Hessian is that of the log-posterior.
-            weights: Row weights (n,), if the fit had some; they count as repeated rows.
+            weights: Row weights (n,), if the fit had some. Whole ones count as repeated rows. Of others, "observed" takes the sum for
+                the number of rows; to all other kinds a row is then one observation whatever it weighs, and only the weights' ratios
+                matter (the sandwich between Σ w² s sᵀ, Binder 1983). So errors jump where weights cease to be whole, and a warning says
+                what they were taken for.
             labels: The labels (n,), if the fit had some: the likelihood is that of rows and labels, and resampled rows keep theirs. A
                 parametric bootstrap is then not there: which of its rows would be labelled is no part of the model.
             level: Coverage of the intervals.
@@ -194,7 +197,8 @@ class Fit(criteria.Scored, Density):
             ValueError: for bad values, or other data than those of the fit.
             RuntimeError: if the information matrix is singular, or fewer than two refits are usable, with the reason.
         References:
-            McLachlan & Peel 2000, Finite Mixture Models, sec. 2.15 and 2.16; the sandwich: White 1982, Econometrica 50; weighted
+            McLachlan & Peel 2000, Finite Mixture Models, sec. 2.15 and 2.16; the sandwich: White 1982, Econometrica 50, and with
+            weights of a survey Binder 1983, International Statistical Review 51; weighted
             likelihood: O'Hagan, Murphy, Scrucca & Gormley 2019, Computational Statistics 34.
 
         Example:

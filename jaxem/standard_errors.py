@@ -122,6 +122,7 @@ def standard_errors(
     level, arrays = check_level(level), fit.params.asdict()
     estimates = flatten(arrays)
     more: dict[str, Any] = {}
+    said: tuple[str, ...] = ()
     if kind in ANALYTIC:
         from .information import Local
 
@@ -138,7 +139,7 @@ def standard_errors(
         scale = (total - 1) ** 2 / total if kind == "jackknife" else 1.0
         covariance = scale * np.atleast_2d(np.cov(refitted.estimates, rowvar=False, fweights=refitted.times.astype(int)))
         more = {"num_failed": refitted.num_failed, "num_unclear": refitted.num_unclear}
-        more["warnings"] = _warnings(refitted)
+        said = _warnings(refitted)
         more["replicates"] = None if kind == "jackknife" else refitted.estimates
     return StandardErrors(
         kind=kind,
@@ -148,6 +149,7 @@ def standard_errors(
         labels=names_of(arrays, fit.columns),
         level=level,
         bounds=dict(getattr(fit._family(), "bounds", {})),
+        warnings=(*_of_weights(kind, weights), *said),
         **more,
     )
 
@@ -241,6 +243,16 @@ def align(resp: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> tuple[np.
     likeness = both / np.maximum(either, np.finfo(float).tiny)
     mine, order = linear_sum_assignment(-likeness)
     return order, bool((likeness[mine, order] > DISSOLVED).all())
+
+
+def _of_weights(kind: str, weights: Any) -> tuple[str, ...]:
+    """What a kind takes weights for where they are not whole: as soon as they are, all kinds take them for repeated rows."""
+    from . import resampling
+
+    if weights is None or resampling.whole(np.asarray(weights, float)):
+        return ()
+    taken = "their sum counts the rows" if kind == "observed" else "a row is one observation, whatever it weighs"
+    return (f"The weights are not whole: to {kind} errors {taken}.",)
 
 
 def _warnings(refitted: Refits) -> tuple[str, ...]:

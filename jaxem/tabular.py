@@ -176,7 +176,7 @@ def _light(weight: np.ndarray) -> list[str]:
     if total >= LIGHT * rows:
         return []
     return [
-        f"The weights sum to {total:.3g} over {rows} rows: weights are frequencies, and criteria and analytic standard errors take their "
+        f"The weights sum to {total:.3g} over {rows} rows: weights are frequencies, and criteria and observed information take their "
         "sum for the number of rows; if they are no frequencies, rescale them to a mean of 1."
     ]
 

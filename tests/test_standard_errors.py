@@ -178,6 +178,17 @@ def test_the_jackknife_leaves_out_one_of_the_repeated_rows():
     np.testing.assert_allclose(once.covariance, again.covariance, rtol=1e-6, atol=1e-9)
 
 
+def test_weights_that_are_not_whole_have_no_scale(loose, x):
+    """To the sandwich and to what refits; to the observed information their sum is the number of rows, and a sentence says so."""
+    half = np.full(len(x), 0.5)
+    fit = jaxem.fit(x, "VVV", 2, start=loose.params, weights=half)
+    for kind, factor in (("sandwich", 1), ("observed", 2)):
+        errors, wanted = fit.standard_errors(x, kind, weights=half), loose.standard_errors(x, kind)
+        np.testing.assert_allclose(errors.covariance, factor * wanted.covariance, rtol=1e-5, atol=1e-12)
+        assert wanted.warnings == ()
+        assert errors.warnings[0].startswith(f"The weights are not whole: to {kind} errors ")
+
+
 def largest(jaxpr):
     """The size of the largest array that a program makes on its way."""
     inner = [getattr(value, "jaxpr", value) for equation in jaxpr.eqns for value in equation.params.values()]
