@@ -19,7 +19,7 @@ from jax import lax
 
 from . import protocol
 from ._pytree import pytree, replace
-from ._status import Status
+from ._status import Status as Status  # users of `run` find it here
 from ._typing import Array, Bool, Float, Int, Scalar
 
 
@@ -44,6 +44,11 @@ def evaluate(model: Any, params: Any, data: Any, e_step: EStep | None = None) ->
     """One E-step at `params`."""
     stats, log_likelihood = (e_step or model.e_step)(params, data)
     objective = log_likelihood + protocol.log_prior(model, params)
+    if jnp.ndim(objective):
+        raise ValueError(
+            f"a log-likelihood and a log-prior must each be one number, of shape (); the model's are {jnp.shape(log_likelihood)} and "
+            f"{jnp.shape(protocol.log_prior(model, params))}: sum over the rows, e.g. with jnp.sum"
+        )
     legal = jnp.isfinite(objective) & ~protocol.collapsed(model, params, stats)
     return Evaluation(params, stats, log_likelihood, objective, legal)
 
@@ -206,6 +211,17 @@ def _refuse_mixed_dtypes(params: Any, objective: Scalar) -> None:
         )
 
 
+def _refuse_other_than_floats(params: Any) -> None:
+    """An M-step divides: whole numbers would come back as others than went in."""
+    found = {str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)}
+    others = sorted(name for name in found if not name.startswith(("float", "bfloat")))
+    if others:
+        raise TypeError(
+            f"params must all be float32 or all be float64, but some are {' and '.join(others)}; convert with "
+            "jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), ...), and keep what is not estimated in the model"
+        )
+
+
 def run(
     model: Any,
     params: Any,
@@ -220,8 +236,10 @@ def run(
 
     A stationary point may be a saddle: one run proves nothing, many starts do.
 
-    `jax.jit`, `jax.vmap` and `jax.jvp` of it work; reverse mode (`jax.grad`) does not, for the loop has no fixed length. At a
-    maximum `jax.hessian` of the log-likelihood itself says more: it needs no loop.
+    `jax.jit`, `jax.vmap` and `jax.jvp` of it work; reverse mode (`jax.grad`) does not, for the loop has no fixed length. The tangent
+    is that of the steps taken, not of the maximum: from a start near the end few are taken, and it is wrong, CONVERGED or not. The
+    maximum moves with the data as the fixed point of one EM step does, at the cost of two derivatives of that step (below). For its
+    errors take `jax.hessian` of the log-likelihood.
 
     Args:
         model: A `LatentModel`.
@@ -230,17 +248,40 @@ def run(
         tol: In nats of total objective: stop when less than this is estimated to be missing.
         max_steps: The most E-steps to take after the first.
         method: `EM()` (the default) or `accelerate.Squarem()`.
-        e_step: In place of `model.e_step`, e.g. `reduce.chunked(model.e_step, 4096)`.
+        e_step: In place of `model.e_step`, e.g. `reduce.chunked(model.e_step, 4096)`: rows are then the last axis of all data.
     Returns:
-        The method's state: `params`, `log_likelihood`, `objective`, `num_steps`, `status`.
+        The method's state: `params`, `log_likelihood`, `objective`, `num_steps`, `status`; `Status(int(state.status))`, from
+        `jaxem.em`, has a `name` and a sentence, its `message`.
     Raises:
-        TypeError: if params and data mix dtypes, or are of half precision.
+        TypeError: if params are no floats, if params and data mix dtypes, or are of half precision.
+        ValueError: if the log-likelihood is not one number.
     References:
         Dempster, Laird & Rubin 1977, JRSS-B 39; the stopping rule: Böhning et al. 1994, AISM 46.
+
+    Example:
+        A mean to which every step goes 0.6 of the way, and how it moves with the rows.
+
+        >>> class Mean:
+        ...     def e_step(self, mean, rows):
+        ...         return 0.6 * jnp.sum(rows) + 0.4 * rows.size * mean, -0.3 * jnp.sum((rows - mean) ** 2)
+        ...     def m_step(self, mean, stats):
+        ...         return stats / 4
+        >>> rows = jnp.array([1.0, 2.0, 3.0, 6.0])
+        >>> state = run(Mean(), jnp.array(0.0), rows)
+        >>> Status(int(state.status)).name
+        'CONVERGED'
+        >>> def step(mean, rows):
+        ...     return Mean().m_step(mean, Mean().e_step(mean, rows)[0])
+        >>> by_mean, by_rows = jax.jacfwd(step, (0, 1))(state.params, rows)
+        >>> (by_rows / (1 - by_mean)).round(3).tolist()  # of more params: jnp.linalg.solve(jnp.eye(p) - by_params, by_data)
+        [0.25, 0.25, 0.25, 0.25]
     """
+    _refuse_other_than_floats(params)
     method = EM() if method is None else method
     state = method.init(model, params, data, e_step)
     _refuse_mixed_dtypes(params, state.objective)
     limit = jnp.asarray(tol, state.objective.dtype)
     most = jnp.asarray(max_steps, jnp.int32)
-    return advance(lambda state: method.step(model, state, data, limit, e_step), state, max_steps=most, num_ticks=most)[0]
+    state, _ = advance(lambda state: method.step(model, state, data, limit, e_step), state, max_steps=most, num_ticks=most)
+    stopped = jnp.where(state.status == Status.RUNNING, Status.MAX_STEPS, state.status)  # where no step was allowed
+    return replace(state, status=stopped.astype(jnp.int32))

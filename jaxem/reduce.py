@@ -16,25 +16,26 @@ from .patterns import Patterned
 from .protocol import Data
 
 
-def chunked(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[Any, Data], Any]:
+def chunked(e_step: Callable[[Any, Any], Any], chunk_size: int) -> Callable[[Any, Any], Any]:
     """The same E-step, `chunk_size` rows at a time.
 
     Memory falls from components × rows to components × `chunk_size`; the value changes by rounding only.
 
     Args:
-        e_step: `(params, data) -> (stats, log_likelihood)`, additive over rows.
+        e_step: `(params, data) -> (stats, log_likelihood)`, additive over rows. Data are `Data`, or any pytree of arrays whose last
+            axis goes over the rows: (d, n), (n,).
         chunk_size: Rows in a chunk, at least 1. Rows need not divide by it: the remainder is one smaller chunk.
     Raises:
-        ValueError: if `chunk_size` is below 1.
+        ValueError: if `chunk_size` is below 1; when it is called, if the arrays of the data differ in their last axes.
     """
     if chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
 
-    def chunked_e_step(params: Any, data: Data | Patterned) -> Any:
+    def chunked_e_step(params: Any, data: Any) -> Any:
         if isinstance(data, Patterned):
             whole, tiles = chunked_e_step(params, data.whole), _over_tiles(e_step, chunk_size)(params, data.tiles)
             return jax.tree.map(jnp.add, whole, tiles)
-        num_rows = data.x.shape[1]
+        num_rows = _num_rows(data)
         if num_rows <= chunk_size:
             return e_step(params, data)
         num_chunks, rest = divmod(num_rows, chunk_size)
@@ -50,6 +51,18 @@ def chunked(e_step: Callable[[Any, Data], Any], chunk_size: int) -> Callable[[An
         return jax.tree.map(jnp.add, total, part(num_chunks * chunk_size, rest)) if rest else total
 
     return chunked_e_step
+
+
+def _num_rows(data: Any) -> int:
+    """The length of the last axis, which all arrays must share."""
+    found = {jnp.shape(leaf)[-1:] for leaf in jax.tree.leaves(data)}
+    if len(found) != 1 or found == {()}:
+        shapes = ", ".join(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(data))
+        raise ValueError(
+            f"chunked expects data whose arrays all have the rows along their last axis, (d, n) or (n,); got shapes {shapes}: "
+            "transpose what has rows first, and keep what does not go by rows in the model"
+        )
+    return found.pop()[0]
 
 
 def sharded(e_step: Callable[[Any, Any], Any], axis: str) -> Callable[[Any, Any], Any]:

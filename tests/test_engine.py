@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import jit
+from helpers import agree, jit
 
 from jaxem import em
 from jaxem._pytree import pytree
@@ -18,6 +18,7 @@ from jaxem.families import gaussian
 from jaxem.models.mixture import Mixture, MixtureParams
 from jaxem.protocol import Data
 from jaxem.quasi_newton import QuasiNewton
+from jaxem.reduce import chunked
 
 
 each_method = pytest.mark.parametrize("method", [em.EM(), Squarem(), QuasiNewton()], ids=lambda method: type(method).__name__)
@@ -176,6 +177,39 @@ def test_an_e_step_may_be_replaced():
     state = em.run(Halfway(0.5), jnp.asarray(1.0), "rows", e_step=e_step)
     assert state.status == Status.CONVERGED
     assert set(calls) == {"rows"}
+
+
+def test_rows_of_any_data_may_be_taken_in_chunks():
+    """Arrays whose last axis goes over the rows, and no others."""
+
+    def e_step(params, data):
+        x, weight = data["x"], data["weight"]
+        return jnp.sum(weight * x, axis=1), -jnp.sum(weight * (x - params[:, None]) ** 2)
+
+    rng = np.random.default_rng(0)
+    data = {"x": jnp.asarray(rng.normal(size=(2, 7))), "weight": jnp.asarray(rng.uniform(size=7))}
+    agree(chunked(e_step, 3)(jnp.ones(2), data), e_step(jnp.ones(2), data))
+    with pytest.raises(ValueError, match=r"rows along their last axis.* got shapes \(7,\), \(7, 2\): transpose"):
+        chunked(e_step, 3)(jnp.ones(2), data | {"x": data["x"].T})
+
+
+@each_method
+def test_params_that_are_no_floats_are_refused(method):
+    with pytest.raises(TypeError, match="params must all be float32 or all be float64, but some are int64; convert with"):
+        run(Halfway(0.5), 3, method=method)
+
+
+@each_method
+def test_a_log_likelihood_of_many_numbers_is_refused(method):
+    with pytest.raises(ValueError, match=r"must each be one number, of shape \(\); the model's are \(1,\) and \(\): sum"):
+        run(Staircase(lambda p: p[None]), 0.0, method=method)
+
+
+@each_stair
+def test_no_step_is_a_number_of_steps(method):
+    state = run(Halfway(0.5), 1.0, method=method, max_steps=0)
+    assert em.Status(int(state.status)) is Status.MAX_STEPS
+    assert (float(state.params), float(state.objective), int(state.num_steps)) == (1.0, -1.0, 0)
 
 
 def test_tolerance_and_steps_are_no_part_of_the_program():
