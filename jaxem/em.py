@@ -28,6 +28,9 @@ EStep = Callable[[Any, Any], tuple[Any, Scalar]]
 MIN_CHECKS = 3  # no verdict on convergence before three gains have been seen
 # How often in a row the stopping rule must agree, by bytes of the dtype: float32 takes many a slope for flat.
 NUM_HITS = {8: 2, 4: 10}
+# Steps without a new peak after which noise is all that is left. Where a step's noise is below the resolution, so many steps have
+# agreed NUM_HITS times before: this ends only what rounds worse than its `magnitude` says, a recursion over time in float32.
+NUM_LEVEL = 100
 
 
 class Evaluation(NamedTuple):
@@ -113,6 +116,8 @@ class EMState:
         objective: log-likelihood + log-prior; never falls beyond rounding.
         gain: What the last step added to the objective; infinite before the first.
         num_hits: How often in a row the stopping rule has agreed.
+        peak: The highest objective so far, as far as it can be told from the one before.
+        num_level: Steps taken since.
         num_steps: Steps taken (E-steps, the first one not counted).
         status: A `Status`.
     """
@@ -123,6 +128,8 @@ class EMState:
     objective: Scalar
     gain: Scalar
     num_hits: Int[Array, ""]
+    peak: Scalar
+    num_level: Int[Array, ""]
     num_steps: Int[Array, ""]
     status: Int[Array, ""]
 
@@ -137,7 +144,8 @@ class EM:
         gain = jnp.full_like(point.objective, jnp.inf)
         zero = jnp.zeros((), jnp.int32)
         status = start_failure(point)
-        return EMState(params, point.stats, point.log_likelihood, point.objective, gain, zero, zero, status)
+        peak = point.objective
+        return EMState(params, point.stats, point.log_likelihood, point.objective, gain, zero, peak, zero, zero, status)
 
     def step(self, model: Any, state: EMState, data: Any, tol: Scalar, e_step: EStep | None = None) -> EMState:
         """One M-step and one E-step; a failed step keeps the last good point and says so in `status`."""
@@ -149,6 +157,9 @@ class EM:
         seen = (ratio > 0) & (ratio < 1) & (gain < tol) & (missing < tol / 10)
         hit = (state.num_steps + 1 >= MIN_CHECKS) & (seen | (gain <= resolution(state.objective, size)))
         num_hits = jnp.where(hit, state.num_hits + 1, 0)
+        rose = point.objective > state.peak + resolution(state.peak, size)
+        num_level = jnp.where(rose, 0, state.num_level + 1)
+        done = (num_hits >= NUM_HITS[gain.dtype.itemsize]) | (num_level >= NUM_LEVEL)
         status = failure(point, gain, noise(state.objective, size))
         good = status == Status.RUNNING
         after = EMState(
@@ -158,8 +169,10 @@ class EM:
             objective=point.objective,
             gain=gain,
             num_hits=num_hits,
+            peak=jnp.where(rose, point.objective, state.peak),
+            num_level=num_level,
             num_steps=state.num_steps,
-            status=jnp.where(num_hits >= NUM_HITS[gain.dtype.itemsize], Status.CONVERGED, Status.RUNNING).astype(jnp.int32),
+            status=jnp.where(done, Status.CONVERGED, Status.RUNNING).astype(jnp.int32),
         )
         kept = select(good, after, replace(state, status=status))
         return replace(kept, num_steps=state.num_steps + 1)

@@ -71,7 +71,22 @@ class Data:
 
 
 class LatentModel(Protocol[Params, Stats]):
-    """What EM needs of a model: two steps. The other methods are optional and have the defaults given here."""
+    """What EM needs of a model: two steps. Five more methods are optional.
+
+    | method                     | what it returns                                                                | without it |
+    |----------------------------|--------------------------------------------------------------------------------|------------|
+    | `log_prior(params)`        | a log-density to be added to the log-likelihood: EM then climbs to the MAP     | 0          |
+    | `to_free(params)`          | coordinates without constraints, in which SQUAREM extrapolates                 | the params |
+    | `from_free(free)`          | the params at such coordinates                                                 | the params |
+    | `collapsed(params, stats)` | a bool: is this point degenerate? The run then ends as COLLAPSED               | never      |
+    | `magnitude(stats)`         | nats of either sign that the log-likelihood sums: what rounding is measured by | 1          |
+
+    `magnitude` is added to the log-likelihood's own size, and what differs by less than 4 eps of that is taken for rounding. It
+    matters where densities of either sign cancel, and in recursions: one over T steps rounds T times at the size of the whole, about
+    √T |log-likelihood| together, e.g. from an entry of the statistics that is the log-likelihood. Without it a hidden Markov model in
+    float32 wanders until plain EM has found no new peak in 100 steps, and SQUAREM until `max_steps`. Better take float64 there:
+    float32 suits sums.
+    """
 
     def e_step(self, params: Params, data: Any) -> tuple[Stats, Scalar]:
         """Expected sufficient statistics, a sum over rows, and the log-likelihood of `params`."""

@@ -156,6 +156,15 @@ def test_it_stops_when_there_is_nothing_to_gain():
         assert state.num_steps < 20
 
 
+@pytest.mark.parametrize(("slope", "status"), [(0.0, Status.CONVERGED), (1e-10, Status.MAX_STEPS)])
+def test_it_stops_when_there_is_nothing_but_noise(slope, status):
+    """Rounding worse than the model says ends a run where it is level, and not where it climbs by a tenth of the noise a step."""
+    climb = Staircase(lambda p: slope * p - 2.0**-p + 1e-9 * jnp.cos(jnp.pi * p))
+    state = jit(lambda: run(climb, 0.0, tol=1e-12, max_steps=500))()
+    assert state.status == status
+    assert state.num_steps == 500 or 100 < state.num_steps < 200
+
+
 def test_a_prior_belongs_to_the_objective_and_not_to_the_log_likelihood():
     class Believing(Halfway):
         def log_prior(self, params):
