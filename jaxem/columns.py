@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 
 def named(data: Any) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
     """Values (n, d) in float64, names of the columns, and a sentence where values were no numbers but have a number each."""
+    data = frame(data)
     if hasattr(data, "to_frame") and hasattr(data, "name") and not hasattr(data, "columns"):
         data = data.to_frame()  # a pandas or polars Series
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
@@ -28,13 +29,13 @@ def named(data: Any) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas wants to be rid of this protocol, but some frames have no other
-            frame = pd.api.interchange.from_dataframe(data)
-        names, series = [str(name) for name in frame.columns], [frame[name] for name in frame.columns]
+            table = pd.api.interchange.from_dataframe(data)
+        names, series = [str(name) for name in table.columns], [table[name] for name in table.columns]
     else:
         _check_kind(data)
         _refuse_category("x1", data)
         try:
-            array = np.asarray(data)
+            array = np.asarray(filled(data))
         except ValueError:
             raise ValueError("data must have shape (n, d) or (n,), got rows of different lengths") from None
         if array.ndim == 1:
@@ -50,16 +51,40 @@ def named(data: Any) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
     return np.stack(numbers, axis=1), tuple(names), _truths(names, series)
 
 
+def frame(data: Any) -> Any:
+    """A table of pyarrow as a data frame; anything else as it is.
+
+    Raises:
+        TypeError: if it is a frame that is not computed yet.
+    """
+    if type(data).__name__ == "LazyFrame":
+        raise TypeError("data must be an array or a data frame, and are a lazy frame: call its .collect() first")
+    return data.to_pandas() if hasattr(type(data), "column_names") and hasattr(data, "to_pandas") else data
+
+
+def filled(values: Any) -> Any:
+    """Values with NaN where they are masked (`numpy.ma`), which no other array says; anything else as it is."""
+    if isinstance(values, list | tuple) and any(map(np.ma.isMaskedArray, values)):
+        values = np.ma.array(values)
+    if not np.ma.isMaskedArray(values) or not np.any(values.mask):
+        return values
+    numeric = values.dtype.kind in "iuf"  # what else a masked cell holds need not be a number
+    return np.ma.filled(values.astype(np.float64 if numeric else object), np.nan)
+
+
 def _check_kind(data: Any) -> None:
     """What holds rows, but not as an array or a data frame.
 
     Raises:
         TypeError: if the data are that, with the way out.
     """
+    fields = getattr(getattr(data, "dtype", None), "names", None)
     kinds = {
         "a path: read the file first, for instance with pandas.read_csv": isinstance(data, str | os.PathLike),
         "a mapping: make it a data frame, for instance with pandas.DataFrame(data)": isinstance(data, Mapping),
         "a sparse matrix: pass data.toarray()": hasattr(data, "toarray"),
+        "a record array: make it a data frame, for instance with pandas.DataFrame(data)": fields is not None,
+        "an iterator: make it an array, for instance with numpy.array(list(data))": isinstance(data, Iterator),
     }
     for kind, same in kinds.items():
         if same:
@@ -91,7 +116,7 @@ def _truths(names: list[str], series: list[Any]) -> list[str]:
 
 def _numbers(name: str, column: Any) -> np.ndarray:
     _refuse_category(name, column)
-    values = np.asarray(column)
+    values = np.asarray(filled(column))
     try:
         if np.iscomplexobj(values) or values.dtype.kind in "mM":
             raise TypeError

@@ -10,6 +10,7 @@ import numpy as np
 from . import families, rowwise, tabular
 from ._parts import parts
 from ._precision import precision
+from .columns import frame
 from .noise import Region
 
 
@@ -193,7 +194,7 @@ class Density:
         Raises:
             ValueError: if a column is lacking, or the number of columns is another.
         """
-        names = self.input_columns or self.columns
+        names, x = self.input_columns or self.columns, frame(x)
         if hasattr(x, "columns") and hasattr(x, "__getitem__"):
             lacking = [name for name in self.columns if name not in [str(column) for column in x.columns]]
             if lacking:

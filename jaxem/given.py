@@ -1,4 +1,4 @@
-"""Starts that a user gives, checked, each mistake a sentence. Imports layers 0 to 2, noise, units, cell and result."""
+"""Starts that a user gives, checked, each mistake a sentence. Imports layers 0 to 2, noise, units, cell, columns and result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from . import noise
 from .cell import Cell
+from .columns import filled
 from .models.mixture import MixtureParams
 from .result import Params
 from .units import Units
@@ -17,7 +18,7 @@ def responsibilities(start: Any, num_rows: int, num_components: int, *, rest: bo
     """A given start, checked, as (k, n); with noise, what a row lacks of 1 is noise."""
     shape = (num_rows, num_components)
     try:
-        resp = np.asarray(start, dtype=np.float64)
+        resp = np.asarray(filled(start), dtype=np.float64)
         came = f"shape {resp.shape}"
     except (TypeError, ValueError):
         resp, came = np.empty(0), repr(start)[:40]

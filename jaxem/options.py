@@ -1,4 +1,4 @@
-"""How to search and under which terms, checked: what `fit` and `select` were asked for. Imports layer 0, init, tabular and prior."""
+"""How to search and under which terms, checked: what `fit` and `select` want. Imports layer 0, init, tabular, columns and prior."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from . import init as starts
 from . import tabular
+from .columns import filled
 from .prior import Prior
 
 
@@ -126,7 +127,7 @@ def _fixed(fixed: Any) -> dict[str, np.ndarray]:
     out = {}
     for name, values in fixed.items():
         try:
-            out[name] = np.asarray(values, dtype=np.float64)
+            out[name] = np.asarray(filled(values), dtype=np.float64)
         except (TypeError, ValueError):
             raise ValueError(f"fixed: {name} must be numbers, got {values!r:.40}") from None
         if out[name].ndim != FIXABLE[name] or not np.isfinite(out[name]).all():

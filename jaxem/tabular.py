@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .columns import named
+from .columns import filled, named
 
 
 LIGHT = 0.5  # mean of positive weights below which they are no frequencies, and log n is wrong by log 2 or more
@@ -152,7 +152,7 @@ def _weights(weights: Any, num_rows: int) -> np.ndarray:
     if weights is None:
         return np.ones(num_rows)
     try:
-        weight = np.asarray(weights, dtype=np.float64)
+        weight = np.asarray(filled(weights), dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"weights must be {num_rows} numbers, got {repr(weights)[:40]}") from None
     if weight.shape != (num_rows,):
@@ -185,7 +185,7 @@ def _labels(labels: Any, num_rows: int) -> np.ndarray | None:
     if labels is None:
         return None
     try:
-        label = np.asarray(labels, dtype=np.float64)
+        label = np.asarray(filled(labels), dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(
             f"labels must be {num_rows} component numbers, -1 where the component is not known, got {repr(labels)[:40]}"

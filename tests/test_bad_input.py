@@ -32,6 +32,15 @@ def refused(call, error, message, *arguments, **options):
     assert len(text) < 400
 
 
+class LazyFrame:
+    """What polars calls by this name: it has columns, but no cells yet."""
+
+    columns = ("a", "b")
+
+    def __getitem__(self, name):
+        raise AssertionError(name)
+
+
 def with_cell(value, row=6, column=1):
     x = X.copy()
     x[row, column] = value
@@ -75,6 +84,13 @@ DATA = {
     "a path": ("rows.csv", TypeError, r"^data must be an array or a data frame, and are a path: read the file first"),
     "a dict": ({"a": [1.0, 2.0]}, TypeError, r"^data must be .*, and are a mapping: make it a data frame"),
     "sparse": (sparse.eye(3), TypeError, r"^data must be .*, and are a sparse matrix: pass data\.toarray\(\)$"),
+    "records": (FRAME.to_records(index=False), TypeError, r"^data must be .*, and are a record array: make it a data frame"),
+    "a generator": (
+        (row for row in X),
+        TypeError,
+        r"^data must be .*, and are an iterator: make it an array, for instance with",
+    ),
+    "a lazy frame": (LazyFrame(), TypeError, r"^data must be .*, and are a lazy frame: call its \.collect\(\) first$"),
     "too large": (
         X * [1.0, 1e200],
         ValueError,
@@ -143,6 +159,16 @@ OPTIONS = {
     ),
     "weights 0": ({"weights": np.zeros(30)}, ValueError, r"^weights must not all be zero$"),
     "weights of one": ({"weights": np.eye(30)[3]}, ValueError, r"^only one row has a positive weight, and one row is too few"),
+    "weights masked": (
+        {"weights": np.ma.masked_array(np.ones(30), np.arange(30) == 4)},
+        ValueError,
+        r"^weights must be finite and not negative, but the weight of row 5 is nan$",
+    ),
+    "labels masked": (
+        {"labels": np.ma.masked_array(np.zeros(30, int), np.arange(30) == 4)},
+        ValueError,
+        r"^labels must be component numbers from 0, .*, but the label of row 5 is nan$",
+    ),
     "weights text": ({"weights": ["a"] * 30}, (TypeError, ValueError), r"^weights must be "),
 }
 

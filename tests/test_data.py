@@ -109,6 +109,26 @@ def test_frames_of_other_libraries_are_read(faithful, resp):
     assert fit.columns == ("eruptions", "waiting")
 
 
+def test_a_table_of_pyarrow_is_read(fitted, faithful, resp):
+    table = pytest.importorskip("pyarrow").Table.from_pandas(faithful)
+    assert jaxem.fit(table, "VVV", 3, start=resp).columns == ("eruptions", "waiting")
+    agree(fitted.log_prob(table.select(["waiting", "eruptions"])), fitted.log_prob(faithful))
+
+
+def test_what_is_masked_is_missing(fitted, x):
+    """Whatever lies under the mask; in rows, in columns and in a list of rows."""
+    gone = np.arange(x.size).reshape(x.shape) % 7 == 3
+    masked, holed = np.ma.masked_array(np.where(gone, 1e6, x), gone), np.where(gone, np.nan, x)
+    wanted = fitted.log_prob(holed)
+    words = np.ma.masked_array(np.where(gone, "none", x.astype(str)), gone)
+    for rows in (masked, list(masked), words, pd.DataFrame(dict(zip(fitted.columns, masked.T, strict=True)))):
+        assert (fitted.log_prob(rows) == wanted).all()
+    whole = np.ma.masked_array(x.astype(int), gone)
+    assert (fitted.predict(whole) == fitted.predict(np.where(gone, np.nan, x.astype(int)))).all()
+    told = jaxem.fit(masked, "VVV", 1).warnings
+    assert told == (f"{gone.sum()} of {gone.size} cells are missing: taken to be missing at random, given what is there.",)
+
+
 def test_whole_numbers_and_truth_values_are_numbers(rng):
     frame = pd.DataFrame({"count": rng.poisson(5, 60), "flag": rng.uniform(size=60) < 0.5})
     fit = jaxem.fit(frame, "poisson", 1)

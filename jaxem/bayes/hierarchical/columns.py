@@ -1,10 +1,12 @@
-"""From what a user has to rows, responses and groups, checked. Imports NumPy only."""
+"""From what a user has to rows, responses and groups, checked. Imports columns."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+from ...columns import filled, frame
 
 
 def split(data: Any, **roles: Any) -> tuple[Any, dict[str, Any]]:
@@ -18,6 +20,7 @@ def split(data: Any, **roles: Any) -> tuple[Any, dict[str, Any]]:
     Raises:
         ValueError: if a column is missing.
     """
+    data = frame(data)
     is_frame = hasattr(data, "columns") and hasattr(data, "__getitem__")
     named = {role: value for role, value in roles.items() if isinstance(value, str)}
     for role, name in named.items():
@@ -25,7 +28,7 @@ def split(data: Any, **roles: Any) -> tuple[Any, dict[str, Any]]:
             raise ValueError(f"{role}={name!r} names a column, but data is no data frame; give the values, one for each row")
         if name not in list(data.columns):
             raise ValueError(f"{role}={name!r} is no column of the data; they have {list(map(str, data.columns))}")
-    values = {role: np.asarray(data[value] if role in named else value) for role, value in roles.items()}
+    values = {role: np.asarray(filled(data[value] if role in named else value)) for role, value in roles.items()}
     if named:
         data = data[[column for column in data.columns if column not in named.values()]]
     return data, values
