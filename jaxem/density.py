@@ -166,7 +166,7 @@ class Density:
         with precision(np.float64):
             key = jax.random.key(int(rng.integers(2**31)))
             family, components = self._components()
-            rows = np.asarray(family.sample(key, components, labels), dtype=np.float64).T
+            rows = rowwise.sample(family, components, key, labels)
         if self.noise is None:
             return rows
         return np.where(rng.random((n, 1)) < self.noise_weight, self.noise.sample(rng, n), rows)

@@ -1,4 +1,4 @@
-"""What a fit says of rows: their densities, and what their missing cells may be. Imports layers 0 to 2, padding and tabular."""
+"""What a fit says of rows: their densities, what their missing cells may be, and new ones. Imports layers 0 to 2, padding and tabular."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .density import Density
 
 COMPONENTS = 4  # programs are compiled for multiples of it, so that fits of similar size share one
+DRAWN = (64, 256, 1024, 4096)  # rows that programs draw: compiling one takes longer than drawing some too many
 
 
 def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str, ...]) -> np.ndarray:
@@ -28,13 +29,12 @@ def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str,
     Raises:
         ValueError: if cells are missing and the family takes complete rows only.
     """
-    k = len(jax.tree.leaves(components)[0])
-    several = take(components, np.arange(-(-k // COMPONENTS) * COMPONENTS) % k)
-    out = np.empty((k, len(rows)))
+    several = _several(components)
+    out = np.empty((_count(components), len(rows)))
     with precision(np.float64):
         for some in parts(len(rows)):
             here = rows[some]
-            out[:, some] = np.asarray(_log_prob(family, several, _on_device(here, family, columns)))[:k, : len(here)]
+            out[:, some] = np.asarray(_log_prob(family, several, _on_device(here, family, columns)))[: len(out), : len(here)]
     return out
 
 
@@ -61,6 +61,28 @@ def impute(fit: Density, x: Any, num_draws: int | None, seed: Any) -> np.ndarray
         return np.array(out)
 
 
+def sample(family: Any, components: Any, key: Any, labels: np.ndarray) -> np.ndarray:
+    """A row (d,) for each label, drawn from the component that it names, shape (n, d), float64. Call within float64."""
+    several, pieces, out = _several(components), list(parts(len(labels), DRAWN[-1])), []
+    keys = [key] if len(pieces) == 1 else jax.random.split(key, len(pieces))
+    for own, some in zip(keys, pieces, strict=True):
+        here = labels[some]
+        room = np.pad(here, (0, next(size for size in DRAWN if size >= len(here)) - len(here)))
+        rows = np.asarray(_sample(family, own, several, room), dtype=np.float64)
+        out.append(rows.T[: len(here)])
+    return np.concatenate(out)
+
+
+def _several(components: Any) -> Any:
+    """Params of so many components as programs are compiled for; those beyond the last one are copies of the first."""
+    k = _count(components)
+    return take(components, np.arange(-(-k // COMPONENTS) * COMPONENTS) % k)
+
+
+def _count(components: Any) -> int:
+    return len(jax.tree.leaves(components)[0])
+
+
 def _on_device(rows: np.ndarray, family: Any, columns: tuple[str, ...]) -> Data | Patterned:
     """Rows (n, d), complete or not."""
     weight = np.ones(len(rows))
@@ -74,6 +96,11 @@ def _on_device(rows: np.ndarray, family: Any, columns: tuple[str, ...]) -> Data 
 @jax.jit
 def _log_prob(family: Any, components: Any, data: Any) -> Any:
     return everywhere(lambda rows: as_seen(family, components, rows).log_prob(components, rows.x), data)
+
+
+@jax.jit
+def _sample(family: Any, key: Any, components: Any, labels: Any) -> Any:
+    return family.sample(key, components, labels)
 
 
 @jax.jit
@@ -103,4 +130,4 @@ def _drawn(family: Any, key: Any, components: Any, data: Any) -> Any:
 
 def _as_it_is(components: Any, rows: Data) -> Any:
     """Complete rows, once for each component."""
-    return jnp.broadcast_to(rows.x, (len(jax.tree.leaves(components)[0]), *rows.x.shape))
+    return jnp.broadcast_to(rows.x, (_count(components), *rows.x.shape))

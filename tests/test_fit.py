@@ -15,6 +15,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import jaxem
+from jaxem import rowwise
 from jaxem.families import gaussian
 
 
@@ -184,6 +185,19 @@ def test_samples_follow_the_fit(fitted):
     np.testing.assert_allclose(np.cov(rows.T), covariance.reshape(2, 2), rtol=0.05)
     np.testing.assert_array_equal(rows, fitted.sample(20_000, seed=3))
     assert not np.array_equal(rows[:10], fitted.sample(10, seed=4))
+
+
+def test_samples_of_many_sizes_share_programs(fitted):
+    """Whatever their number, and in as many rows as were asked for."""
+    fitted.sample(1)
+    before = rowwise._sample._cache_size()
+    for n in (2, 33, 63, 64):
+        assert fitted.sample(n).shape == (n, 2)
+    assert rowwise._sample._cache_size() == before
+    for n in (rowwise.DRAWN[-1] + 60, rowwise.DRAWN[-1] + 61):
+        rows = fitted.sample(n)
+        assert len(np.unique(rows, axis=0)) == len(rows) == n
+    assert rowwise._sample._cache_size() <= before + 1
 
 
 def test_progress_counts_what_has_ended(x):
