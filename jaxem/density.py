@@ -45,7 +45,10 @@ class Density:
             >>> fit.predict([[2.0, 50.0], [4.5, 80.0]]).tolist()
             [1, 0]
         """
-        best = self.log_joint(x).argmax(axis=1)
+        rows = self._checked(x)
+        best = np.empty(len(rows), int)
+        for some in parts(len(rows)):  # densities of all rows under all components may not fit into memory
+            best[some] = self._log_joint(rows[some]).argmax(axis=1)
         return np.where(best < self.num_components, best, -1)
 
     def predict_proba(self, x: Any) -> np.ndarray:
@@ -58,10 +61,13 @@ class Density:
         Raises:
             ValueError: for rows of other columns, or rows that the family cannot have made.
         """
-        joint = self.log_joint(x)
-        joint -= joint.max(axis=1, keepdims=True)
-        resp = np.exp(joint)
-        return resp / resp.sum(axis=1, keepdims=True)
+        resp = self.log_joint(x)
+        for some in parts(len(resp)):
+            joint = resp[some]
+            joint -= joint.max(axis=1, keepdims=True)
+            np.exp(joint, out=joint)
+            joint /= joint.sum(axis=1, keepdims=True)
+        return resp
 
     def log_prob(self, x: Any) -> np.ndarray:
         """Log-density of each row under the mixture, in nats, shape (n,); of the cells that are there, where some are missing.
@@ -83,7 +89,7 @@ class Density:
         """
         rows = self._checked(x)
         out = np.empty(len(rows))
-        for some in parts(len(rows)):  # densities of all rows under all components may not fit into memory
+        for some in parts(len(rows)):
             joint = self._log_joint(rows[some])
             top = joint.max(axis=1)
             out[some] = top + np.log(np.exp(joint - top[:, None]).sum(axis=1))
@@ -122,7 +128,11 @@ class Density:
         Raises:
             ValueError: for rows of other columns, or rows that the family cannot have made.
         """
-        return self._log_joint(self._checked(x))
+        rows = self._checked(x)
+        joint = np.empty((len(rows), self.num_components + ("noise" in self.terms)))
+        for some in parts(len(rows)):
+            joint[some] = self._log_joint(rows[some])
+        return joint
 
     def _checked(self, x: Any) -> np.ndarray:
         """Rows (n, d) of which the family has densities."""

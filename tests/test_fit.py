@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import types
 
@@ -15,7 +16,8 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import jaxem
-from jaxem import rowwise
+from jaxem import density, rowwise
+from jaxem._parts import parts
 from jaxem.families import gaussian
 
 
@@ -185,6 +187,21 @@ def test_samples_follow_the_fit(fitted):
     np.testing.assert_allclose(np.cov(rows.T), covariance.reshape(2, 2), rtol=0.05)
     np.testing.assert_array_equal(rows, fitted.sample(20_000, seed=3))
     assert not np.array_equal(rows[:10], fitted.sample(10, seed=4))
+
+
+def test_answers_take_no_more_room_than_they_must(x, monkeypatch):
+    """Densities of a million rows under a hundred components do not fit beside labels that do: rows go a few at a time."""
+    fit = jaxem.fit(x, "EEE", 2, num_restarts=2, moves=False, noise=True)
+    wanted = {ask: getattr(fit, ask)(x) for ask in ("predict", "predict_proba", "log_prob", "log_joint")}
+    seen = []
+    monkeypatch.setattr(density, "parts", functools.partial(parts, at_once=100))
+    monkeypatch.setattr(
+        density.rowwise, "log_prob", lambda *given, ask=rowwise.log_prob: (seen.append(len(given[2])), ask(*given))[1]
+    )
+    for ask, answer in wanted.items():
+        np.testing.assert_allclose(getattr(fit, ask)(x), answer, rtol=1e-12)
+        assert seen == [100, 100, 72]
+        seen.clear()
 
 
 def test_samples_of_many_sizes_share_programs(fitted):
