@@ -33,7 +33,7 @@ class Density:
         """The most probable component of each row.
 
         Args:
-            x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns; NaN is a missing cell.
+            x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns; NaN is a missing cell. There may be none.
         Returns:
             Component numbers, shape (n,), 0 for the largest component, −1 for noise.
         Raises:
@@ -135,10 +135,10 @@ class Density:
         return joint
 
     def _checked(self, x: Any) -> np.ndarray:
-        """Rows (n, d) of which the family has densities."""
-        rows = self.rows(x, missing=True)
+        """Rows (n, d) of which the family has densities; no row is no error."""
+        rows = self.rows(x, missing=True, empty=True)
         check = getattr(self._family(), "check_rows", None)  # a family of the user's own may have none
-        if check is not None:
+        if check is not None and len(rows):
             check(rows, list(self.columns))
         return rows
 
@@ -195,12 +195,13 @@ class Density:
         published = {name: array for name, array in self.params.asdict().items() if name != "weights"}
         return family, family.adopt(published, np.zeros(d), np.eye(d))
 
-    def rows(self, x: Any, *, missing: bool = False) -> np.ndarray:
+    def rows(self, x: Any, *, missing: bool = False, empty: bool = False) -> np.ndarray:
         """Data as the fit sees them: its own columns only, shape (n, d), from a frame by name and from an array by position.
 
         Args:
             x: Array-like (n, d) or a data frame.
             missing: Whether NaN is a missing cell rather than an error.
+            empty: Whether there may be no row.
         Raises:
             ValueError: if a column is lacking, or the number of columns is another.
         """
@@ -213,7 +214,7 @@ class Density:
                 )
             x = x[[column for column in x.columns if str(column) in self.columns]]
             names = tuple(str(column) for column in x.columns)
-        values = tabular.read(x, missing=missing).x
+        values = tabular.read(x, missing=missing, empty=empty).x
         if values.shape[1] == len(self.columns) != len(names):
             return values
         if values.shape[1] != len(names):

@@ -114,7 +114,7 @@ class Table:
         return dataclasses.replace(self, x=x, weight=weight, columns=kept, warnings=(*self.warnings, *said))
 
 
-def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = False) -> Table:
+def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = False, empty: bool = False) -> Table:
     """Check data and weights.
 
     Args:
@@ -122,6 +122,7 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
         weights: Array-like (n,) of real weights, or None for ones.
         labels: Array-like (n,) of component numbers, −1 where that is not known, or None.
         missing: Whether NaN is a missing cell rather than an error.
+        empty: Whether there may be no row.
     Raises:
         ValueError: naming what was expected, what came, and where.
         TypeError: if the data are not numbers.
@@ -130,7 +131,7 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
     if values.ndim != 2:
         raise ValueError(f"data must have shape (n, d) or (n,), got shape {values.shape}")
     n, d = values.shape
-    if n == 0 or d == 0:
+    if (n == 0 and not empty) or d == 0:
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
     _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; replace the value or leave out the row")
     weight = _weights(weights, n)

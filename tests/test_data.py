@@ -152,6 +152,21 @@ def test_new_rows_are_found_by_name_or_by_place(fitted, faithful, x):
         fitted.predict(np.ones((4, 3)))
 
 
+@pytest.mark.parametrize("family", ["EEE", "poisson"])
+def test_no_rows_have_no_answers(family, faithful):
+    """A service is asked so, now and then. Rows to fit, there must be."""
+    data = faithful.round()
+    fit = jaxem.fit(data, family, 1)
+    for none in (data[:0], np.empty((0, 2)), data[:0].astype(object)):
+        assert fit.predict(none).shape == fit.log_prob(none).shape == (0,)
+        assert fit.predict(none).dtype == fit.predict(data[:1]).dtype
+        assert fit.predict_proba(none).shape == fit.log_joint(none).shape == (0, 1)
+    with pytest.raises(ValueError, match=r"^the fit has 2 columns .*, but these data have 3$"):
+        fit.predict(np.empty((0, 3)))
+    with pytest.raises(ValueError, match="at least one row"):
+        jaxem.fit(data[:0])
+
+
 def test_a_constant_column_is_left_out_and_said_so(faithful, x, resp):
     wide = faithful.assign(one=1.0)[["one", "waiting", "eruptions"]]
     fit = jaxem.fit(wide, "VVV", 3, start=resp)
