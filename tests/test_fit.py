@@ -217,6 +217,21 @@ def test_samples_of_many_sizes_share_programs(fitted):
     assert rowwise._sample._cache_size() <= before + 1
 
 
+def test_what_a_caller_has_set_does_not_reach_in(fitted, x, resp):
+    """Strictness is for code of one's own; and nothing compiles again for it."""
+    holed, seed = np.where(np.arange(x.size).reshape(x.shape) % 9 == 4, np.nan, x), jax.random.key(1)
+
+    def answers():
+        fit = jaxem.fit(x, "EEE", 3, start=resp)
+        return fit.log_prob(x), fit.predict_proba(holed), fit.impute(holed), fit.sample(3, seed)
+
+    wanted, before = answers(), rowwise._log_prob._cache_size()
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.transfer_guard("disallow"):
+        for here, there in zip(answers(), wanted, strict=True):
+            np.testing.assert_array_equal(here, there)
+    assert rowwise._log_prob._cache_size() == before
+
+
 def test_progress_counts_what_has_ended(x):
     told = []
     jaxem.fit(x, "VVV", 3, num_restarts=5, progress=lambda *report: told.append(report))
