@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 import types
 
 import jax
@@ -230,6 +231,15 @@ def test_what_a_caller_has_set_does_not_reach_in(fitted, x, resp):
         for here, there in zip(answers(), wanted, strict=True):
             np.testing.assert_array_equal(here, there)
     assert rowwise._log_prob._cache_size() == before
+
+
+def test_a_forked_process_is_told_that_it_cannot_compute(fitted, x, monkeypatch):
+    """JAX would wait for ever. Only the number of the process changes here: a fork of all that tests have loaded is no light thing."""
+    fitted.predict(x[:1])
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    for ask in (fitted.predict, lambda rows: jaxem.fit(rows, "EEE", 2)):
+        with pytest.raises(RuntimeError, match=r"^jaxem was used before this process was forked.* spawn or forkserver"):
+            ask(x)
 
 
 def test_progress_counts_what_has_ended(x):
