@@ -28,14 +28,26 @@ def row_bucket(num_rows: int) -> int:
     return -(-num_rows // max(32, step)) * max(32, step)
 
 
+def coarse_bucket(num_rows: int) -> int:
+    """The same for rows that are computed on once: a power of two."""
+    return max(32, 2 ** (num_rows - 1).bit_length())
+
+
 def pad_data(
-    x: np.ndarray, weight: np.ndarray, dtype: Any, label: np.ndarray | None = None, filled: np.ndarray | None = None
+    x: np.ndarray,
+    weight: np.ndarray,
+    dtype: Any,
+    label: np.ndarray | None = None,
+    filled: np.ndarray | None = None,
+    *,
+    coarse: bool = False,
 ) -> Data | Patterned:
     """Rows (d, n), which may have room at the end already, weights (n,) and labels (n,) with invisible rows up to the bucket.
 
-    Where some cells of `x` are missing, NaN, `filled` has guesses in their place.
+    Where some cells of `x` are missing, NaN, `filled` has guesses in their place; `coarse` as in `Patterns`.
     """
-    extra = row_bucket(len(weight)) - len(weight)
+    bucket = coarse_bucket if coarse else row_bucket
+    extra = bucket(len(weight)) - len(weight)
     seen = x if filled is None else filled
     room = extra + len(weight) - seen.shape[1]
     data = Data(
@@ -45,7 +57,7 @@ def pad_data(
     )
     if filled is None:
         return data
-    return jax.tree.map(jnp.asarray, Patterns(np.isnan(x), row_bucket).data(x, data))
+    return jax.tree.map(jnp.asarray, Patterns(np.isnan(x), bucket, coarse=coarse).data(x, data))
 
 
 def stack(trees: list[Any]) -> Any:

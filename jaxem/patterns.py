@@ -21,6 +21,7 @@ from .protocol import Data
 
 TILES = (8, 16, 32, 64, 128, 256)  # rows in a tile; what is chosen makes least work, where ...
 FACTORS = 128  # ... what is done once a tile costs as much as so many rows
+COARSE = (16, 128)  # the same where programs are to be few
 
 
 @pytree
@@ -51,9 +52,10 @@ class Patterns:
     Args:
         gone: Which cells are missing, shape (d, n).
         bucket: Rounds a number up, so that data of similar size share programs.
+        coarse: Whether it is better to do up to twice the work than to compile for the holes of these rows: they are computed on once.
     """
 
-    def __init__(self, gone: np.ndarray, bucket: Callable[[int], int]):
+    def __init__(self, gone: np.ndarray, bucket: Callable[[int], int], *, coarse: bool = False):
         _, num_rows = gone.shape
         patterns, which = np.unique(np.packbits(gone, axis=0), axis=1, return_inverse=True)
         which = which.ravel()
@@ -63,12 +65,12 @@ class Patterns:
         lacking = [rows for rows in rows_of if not complete[rows[0]]]
         self.num_patterns = len(rows_of)
         self.whole = _filled(np.flatnonzero(complete), bucket(int(complete.sum())))
-        size = _tile_size([len(rows) for rows in lacking])
+        size = _tile_size([len(rows) for rows in lacking], COARSE if coarse else TILES)
         tiles = [_filled(rows, -(-len(rows) // size) * size).reshape(-1, size) for rows in lacking]
         num_tiles = sum(map(len, tiles))
-        step = max(4, 2 ** (num_tiles.bit_length() - 4))
+        step = max(4, 2 ** (num_tiles.bit_length() - (2 if coarse else 4)))
         self.tiles = np.concatenate([*tiles, np.full((-(-num_tiles // step) * step - num_tiles, size), -1)])
-        self.missing = _columns(gone[:, self.tiles[:, 0]] & (self.tiles[:, 0] >= 0))
+        self.missing = _columns(gone[:, self.tiles[:, 0]] & (self.tiles[:, 0] >= 0), coarse=coarse)
         everywhere = np.concatenate([self.whole, self.tiles.ravel()])
         self.place = np.zeros(bucket(num_rows), np.int32)
         self.place[everywhere[everywhere >= 0]] = np.flatnonzero(everywhere >= 0)
@@ -93,16 +95,18 @@ def _filled(rows: np.ndarray, size: int) -> np.ndarray:
     return np.pad(rows, (0, size - len(rows)), constant_values=-1)
 
 
-def _columns(gone: np.ndarray) -> np.ndarray:
+def _columns(gone: np.ndarray, *, coarse: bool) -> np.ndarray:
     """The numbers of the missing columns of each tile, and d where fewer are missing than anywhere, shape (m, q)."""
-    most = max(1, int(gone.sum(0).max(initial=0)))
+    most, d = max(1, int(gone.sum(0).max(initial=0))), len(gone)
+    if coarse:
+        most = next(-(-d // part) for part in (4, 2, 1) if -(-d // part) >= most)
     first = np.argsort(~gone, axis=0, kind="stable")[:most].T
-    return np.where(np.take_along_axis(gone.T, first, 1), first, len(gone)).astype(np.int32)
+    return np.where(np.take_along_axis(gone.T, first, 1), first, d).astype(np.int32)
 
 
-def _tile_size(counts: list[int]) -> int:
+def _tile_size(counts: list[int], choices: tuple[int, ...]) -> int:
     """The number of rows in a tile that makes least work, for patterns of so many rows."""
-    sizes = np.array(TILES)
+    sizes = np.array(choices)
     work = (-(-np.array(counts, int)[:, None] // sizes) * (sizes + FACTORS)).sum(0)
     return int(sizes[work.argmin()])
 

@@ -90,7 +90,7 @@ def _on_device(rows: np.ndarray, family: Any, columns: tuple[str, ...]) -> Data 
         return pad_data(rows.T, weight, np.float64)
     if not hasattr(family, "observed"):
         tabular.Table(rows, weight, columns).require_complete(f"family {family.name!r}")
-    return pad_data(rows.T, weight, np.float64, filled=np.nan_to_num(rows.T))
+    return pad_data(rows.T, weight, np.float64, filled=np.nan_to_num(rows.T), coarse=True)
 
 
 @jax.jit

@@ -15,7 +15,7 @@ from scipy.special import logsumexp, softmax
 from jaxem import em
 from jaxem.accelerate import Squarem
 from jaxem.models.mixture import Mixture
-from jaxem.padding import pad_data, row_bucket
+from jaxem.padding import coarse_bucket, pad_data, row_bucket
 from jaxem.patterns import Patterns, everywhere
 from jaxem.reduce import chunked
 
@@ -178,12 +178,13 @@ def test_objective_never_falls(case, rng):
     agree(state.log_likelihood - case.weight @ offset(case), case.weight @ logsumexp(joint, axis=0), rtol=1e-9)
 
 
+@pytest.mark.parametrize("coarse", [False, True])
 @pytest.mark.parametrize("num_rows", [1, 7, 300])
-def test_every_row_has_its_place(num_rows, rng):
+def test_every_row_has_its_place(num_rows, coarse, rng):
     gone = rng.random((4, num_rows)) < 0.4
     gone[:, -1] = False
     x, layout = rng.normal(size=(4, num_rows)), Patterns(gone, row_bucket)
-    data = pad_data(np.where(gone, np.nan, x), np.arange(num_rows) + 1.0, np.float64, filled=x)
+    data = pad_data(np.where(gone, np.nan, x), np.arange(num_rows) + 1.0, np.float64, filled=x, coarse=coarse)
     weight = everywhere(lambda rows: rows.weight[None], data)[0, :num_rows]
     agree(np.asarray(weight), np.arange(num_rows) + 1.0)
     agree(np.asarray(everywhere(lambda rows: rows.x, data)[:, :num_rows]), np.where(gone, 0.0, x))
@@ -193,3 +194,14 @@ def test_every_row_has_its_place(num_rows, rng):
 
 def test_cases_are_all_structures():
     assert {case.name.split("-")[0] for case in CASES} >= {"EII", "VEV", "VVV", "E", "poisson"}
+
+
+def test_batches_with_other_holes_share_programs(rng):
+    """For rows to predict, what is compiled follows their number and that of the columns, and hardly the pattern of their holes."""
+
+    def shapes(bucket, **how):
+        layouts = [Patterns(rng.random((10, 500)) < 0.1, bucket, **how) for _ in range(25)]
+        return {(layout.whole.shape, layout.tiles.shape, layout.missing.shape, layout.place.shape) for layout in layouts}
+
+    assert len(shapes(coarse_bucket, coarse=True)) <= 4
+    assert len(shapes(row_bucket)) > 4
