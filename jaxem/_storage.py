@@ -16,6 +16,7 @@ import numpy as np
 
 
 HEADER = "header"
+NAMES = "names"  # of all arrays, in the header: the directory of an archive has no check of its own
 
 
 @contextlib.contextmanager
@@ -64,7 +65,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 def write_arrays(path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Write arrays and a JSON header as `.npz`, without pickle."""
-    text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    text = np.frombuffer(json.dumps(header | {NAMES: list(arrays)}).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **({HEADER: text} | arrays))
     with atomic(path) as temporary:
@@ -79,11 +80,17 @@ def read_arrays(path: str | os.PathLike[str], what: str) -> tuple[dict[str, Any]
         ValueError: if the file is damaged or is not of this kind; `what` names what was expected.
     """
     try:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with zipfile.ZipFile(path) as file:  # by itself: what is read to its end is checked, and NumPy may stop before
+            arrays = {name.removesuffix(".npy"): _array(file.read(name)) for name in file.namelist()}
         header = json.loads(arrays.pop(HEADER).tobytes().decode())
+        if set(header.pop(NAMES, arrays)) != set(arrays):
+            raise ValueError
         return header, arrays
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {os.fspath(path)}") from None
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except Exception as error:  # whatever damage makes of an archive, of what is packed in it, or of a number of bytes
         raise ValueError(f"{os.fspath(path)} is not {what}, or is damaged ({type(error).__name__})") from None
+
+
+def _array(raw: bytes) -> np.ndarray:
+    return np.load(io.BytesIO(raw), allow_pickle=False)

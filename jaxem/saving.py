@@ -1,4 +1,4 @@
-"""Fits in files and as JSON, bit for bit. Imports result and layer 0.
+"""Fits in files and as JSON, bit for bit. Imports layers 0 and 1 and result.
 
 Two forms of the same record: `.npz` (arrays, and a JSON header for the rest; no pickle) and JSON text, in which numbers have all their
 digits and what is not finite is a string. Older records are read; what a newer jaxem has written is said to be newer.
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _storage
+from . import _storage, families
 from ._status import Status
 from .result import Fit, Params
 
@@ -21,6 +21,8 @@ from .result import Fit, Params
 FORMAT = "jaxem.Fit"
 FILE_VERSION = 2  # one more whenever the fields of `Fit`, the statuses or the terms change: a test has the list
 NOT_SAVED = ("source", "seconds")
+KINDS = {"str": str, "int": int, "float": int | float, "bool": bool, "tuple": tuple, "dict": dict, "np.ndarray": np.ndarray}
+KINDS |= {"Params": Params, "Status": Status, "None": type(None)}
 TERMS = ("noise", "equal_weights", "prior", "fixed", "labels")
 
 
@@ -133,12 +135,51 @@ def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family:
             fields |= {key: float(fields[key]) for key in numbers if isinstance(fields.get(key), str)}
             fields["status"] = Status[fields["status"]]
             fields |= single | {field: Params(**own) for field, own in sets.items()} | {"source": family}
-            return Fit(**fields)
+            fit = Fit(**fields)
+            _check_kinds(fit)
+            _check_shapes(fit)
+            return fit
     except KeyError as error:
         raise ValueError(f"{damaged} (it lacks {error})") from None
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{damaged} ({error})") from None
     raise ValueError(newer.format(f"this one knows nothing of {', '.join(map(repr, sorted(foreign)))}"))
+
+
+def _check_kinds(fit: Fit) -> None:
+    """Refuse a field that is not of its kind.
+
+    Raises:
+        ValueError: naming it.
+    """
+    for field in dataclasses.fields(fit):
+        kinds = tuple(KINDS.get(kind.partition("[")[0], object) for kind in str(field.type).split(" | "))
+        value = getattr(fit, field.name)
+        if not isinstance(value, kinds) or (isinstance(value, tuple) and not all(isinstance(item, str) for item in value)):
+            raise ValueError(f"{field.name} is {value!r:.40}")
+
+
+def _check_shapes(fit: Fit) -> None:
+    """Refuse parameters or noise without the shapes that the family, the components and the columns ask for.
+
+    Raises:
+        ValueError: naming what it is.
+    """
+    if not set(fit.columns) <= set(fit.input_columns or fit.columns):
+        raise ValueError("its columns are others than were given")
+    k, d = fit.num_components, len(fit.columns)
+    shapes = {"weights": (k,)}
+    if fit.source is None and fit.family in families.names() and len(fit.params.weights) == k:
+        family = families.resolve(fit.family, d)[0]
+        example = family.publish(family.reference(k, d, np.float64), np.zeros(d), np.eye(d))
+        shapes |= {name: array.shape for name, array in example.items()}
+    sets = [own.asdict() for own in (fit.params, fit.runner_up) if own is not None]
+    wanted = [(name, own.get(name), shape) for own in sets for name, shape in shapes.items()]
+    if fit.noise is not None:
+        wanted += [("noise", fit.noise.origin, (d,)), ("noise", fit.noise.edges, (d, d))]
+    for name, array, shape in wanted:
+        if array is None or array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {'nothing' if array is None else array.shape}")
 
 
 def _finite(value: Any) -> Any:

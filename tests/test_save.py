@@ -123,6 +123,53 @@ def test_changed_bytes_are_noticed(path):
         jaxem.load(path)
 
 
+def test_flipped_bits_are_noticed_or_change_nothing(path, rng):
+    """Wherever they are: the archive's own directory has no check, and its library an error for every field of it."""
+    raw, whole, told = path.read_bytes(), jaxem.load(path).to_json(), 0
+    for _ in range(300):
+        damaged = bytearray(raw)
+        for bit in rng.integers(8 * len(raw), size=rng.integers(1, 4)):
+            damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            assert jaxem.load(path).to_json() == whole
+        except ValueError:
+            told += 1
+    assert told > 200
+
+
+DAMAGES = {
+    "no covariances": (
+        lambda record: record["arrays"].pop("params.covariances"),
+        r"covariances must have shape .*, got nothing",
+    ),
+    "means": (
+        lambda record: record["arrays"].update({"params.means": [[1.0]]}),
+        r"means must have shape \(3, 2\), got \(1, 1\)",
+    ),
+    "components": (lambda record: record["fit"].update(num_components=2), r"weights must have shape \(2,\), got \(3,\)"),
+    "noise": (lambda record: record["fit"]["terms"].update(noise=[1]), r"is damaged"),
+    "flat noise": (
+        lambda record: record["fit"]["terms"].update(noise={"origin": [0], "edges": [1]}),
+        r"noise must have shape \(2,\)",
+    ),
+    "columns": (lambda record: record["fit"].update(columns=["eruptions", 3]), r"columns is \('eruptions', 3\)"),
+    "other columns": (lambda record: record["fit"].update(columns=["eruptions", "x"]), r"its columns are others"),
+    "family": (lambda record: record["fit"].update(family=None), r"family is None"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_what_would_fail_later_is_refused_at_once(fitted, name):
+    damage, told = DAMAGES[name]
+    record = json.loads(fitted.to_json())
+    damage(record)
+    with pytest.raises(
+        ValueError, match=f"^the text is not a saved jaxem fit, or is damaged .*{told.removeprefix('is damaged')}"
+    ):
+        jaxem.Fit.from_json(json.dumps(record))
+
+
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "{}"])
 def test_another_file_is_refused(tmp_path, text):
     path = tmp_path / "data.csv"
