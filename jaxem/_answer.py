@@ -37,11 +37,11 @@ class Tables:
         """The file's name, the columns to compute with, the weights and the labels; without pandas where that will do."""
         wanted = listed(self.columns) if self.columns else None
         besides = [own for own in (self.weights, self.labels) if own]
-        if plainly and not (self.array or besides) and (plain := io.read_plain(self.file)):
+        if plainly and not (self.array or besides) and (plain := io.read_plain(self.file, wanted or ())):
             name, table = plain
             if wanted is None or set(wanted) <= set(table.columns):
                 return name, table if wanted is None else table.only(list(dict.fromkeys(wanted))), None, None
-        name, frame = io.read_table(self.file, self.array)
+        name, frame = io.read_table(self.file, self.array, [*(wanted or ()), *besides])
         weight, label = (io.numeric(name, frame, [own])[own] if own else None for own in (self.weights, self.labels))
         weight = None if weight is None else weight.to_numpy()
         label = None if label is None else label.fillna(0).to_numpy() - 1  # people count from 1

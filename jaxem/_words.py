@@ -37,7 +37,13 @@ File = Annotated[
     ),
 ]
 Array = Annotated[str | None, typer.Option(metavar="NAME", help="Which array of an NPZ or h5ad file, such as X_pca.")]
-Columns = Annotated[str | None, typer.Option(metavar="A,B", help="The columns to use, by name; all without it.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help="The columns to use, by name; all without it. A first line of numbers is data, unless names are asked for that stand in it.",
+    ),
+]
 Weights = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of row weights; 2 is a row seen twice.")]
 Labels = Annotated[str | None, typer.Option(metavar="COLUMN", help="A column of known clusters from 1, 0 or empty if unknown.")]
 Believed = Annotated[

@@ -186,12 +186,12 @@ def predict(
     The table is written with more columns: the cluster, numbered as in the report (1 has the largest share, 0 is noise), and the
     probability of every cluster.
     """
-    name, frame = io.read_table(file, array)
     with io.folder(out.parent if out else None):
         _process.keep_compiled(cache)
         from .saving import load
 
         fitted = load(model)
+        name, frame = io.read_table(file, array, fitted.columns)
         resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns))
         table = io.with_clusters(name, frame, resp, fitted.num_components)
         if out:

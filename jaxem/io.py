@@ -34,7 +34,7 @@ LINES_TO_LOOK_AT = 50
 PLAIN_TO = 5_000_000  # bytes from which pandas is faster, loading it included
 
 
-def read_table(file: str, array: str | None = None) -> tuple[str, pd.DataFrame]:
+def read_table(file: str, array: str | None = None, wanted: Sequence[str] = ()) -> tuple[str, pd.DataFrame]:
     """Read a table, whatever its format; that is told by its first bytes, not by its name.
 
     Text: CSV or TSV, with separator, header and decimal comma recognised. A first column without a name holds row names, as R
@@ -43,6 +43,7 @@ def read_table(file: str, array: str | None = None) -> tuple[str, pd.DataFrame]:
     Args:
         file: A path, or "-" for standard input.
         array: Name of the array, for files that hold several.
+        wanted: Names that will be asked for: a first line that has them all is a header, though it be of numbers.
     Returns:
         The file's name for people, and a frame with one row per line.
     Raises:
@@ -54,7 +55,7 @@ def read_table(file: str, array: str | None = None) -> tuple[str, pd.DataFrame]:
         raw = _unzipped(raw, name)
     reader = formats.reader(raw)
     if reader is None:
-        return name, _from_text(_text(raw, name), name)
+        return name, _from_text(_text(raw, name), name, wanted)
     frame = reader(raw, name, array)
     if not len(frame):
         raise ValueError(f"{name} has no rows")
@@ -62,7 +63,7 @@ def read_table(file: str, array: str | None = None) -> tuple[str, pd.DataFrame]:
     return name, frame
 
 
-def read_plain(file: str) -> tuple[str, PlainTable] | None:
+def read_plain(file: str, wanted: Sequence[str] = ()) -> tuple[str, PlainTable] | None:
     """The same for a plain text file, without pandas; None for any other file, and where `read_table` has something to say."""
     if file == STDIN:  # can be read only once
         return None
@@ -72,23 +73,24 @@ def read_plain(file: str) -> tuple[str, PlainTable] | None:
     if len(raw) > PLAIN_TO or raw.startswith(GZIP) or formats.reader(raw) is not None or b"\0" in raw:
         return None
     text = _text(raw, Path(file).name)
-    separator, names, _ = _shape(text)
+    separator, names, _ = _shape(text, wanted)
     table = _plain.parse(text, separator, names)
     return None if table is None else (Path(file).name, table)
 
 
-def _shape(text: str) -> tuple[str, list[str] | None, list[str]]:
+def _shape(text: str, wanted: Sequence[str]) -> tuple[str, list[str] | None, list[str]]:
     """How a text is laid out: its separator, the names in its first line if that is what they are, and its first lines."""
     lines = [line for line in text.splitlines() if line.strip()][:LINES_TO_LOOK_AT]
     separator = next((sep for sep in SEPARATORS if _splits_alike(lines, sep)), ",")
     first = _fields(lines[0], separator)
-    return separator, None if _all_numbers(first) else first, lines
+    asked = bool(wanted) and {*wanted} <= {*first} and len({*first}) == len(first)
+    return separator, first if asked or not _all_numbers(first) else None, lines
 
 
-def _from_text(text: str, name: str) -> pd.DataFrame:
+def _from_text(text: str, name: str, wanted: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
-    separator, names, lines = _shape(text)
+    separator, names, lines = _shape(text, wanted)
     header = names is not None
     inexact = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)  # the last digit is pandas's own before
     exact: Any = {"float_precision": "round_trip"} if inexact else {}

@@ -278,6 +278,24 @@ class TestReading:
         assert list(frame.columns) == columns
         np.testing.assert_array_equal(frame.to_numpy(), [[1, 2.5], [3, 4.5]])
 
+    def test_names_that_are_numbers_count_where_they_are_asked_for(self, tmp_path):
+        """A header of years looks like a row; who asks for a year by name says what it is."""
+        path = tmp_path / "years.csv"
+        path.write_text("2019,2020\n1,2\n3,4.5\n2,2\n")
+        by_pandas, plain = files.read_table(str(path), None, ["2020"])[1], files.read_plain(str(path), ["2020"])
+        assert list(by_pandas.columns) == plain[1].columns == ["2019", "2020"]
+        np.testing.assert_array_equal(by_pandas["2020"], plain[1]["2020"])
+        assert len(by_pandas) == len(plain[1]) == 3
+        for wanted in ([], ["x1"], ["2019", "2021"]):
+            assert list(files.read_table(str(path), None, wanted)[1].columns) == ["x1", "x2"]
+        path.write_text("2,2\n1,2\n")  # names are distinct
+        assert len(files.read_table(str(path), None, ["2"])[1]) == 2
+        path.write_text("2019,2020\n" + "1,2\n3,4.5\n2,2\n" * 3)
+        model = str(tmp_path / "out" / "model.npz")
+        done = run("fit", str(path), "--columns", "2019,2020", "--components", "1", "--out", str(tmp_path / "out"), "--quiet")
+        assert done.status == 0
+        assert run("predict", model, str(path), "--quiet").out.split() == ["1"] * 9
+
     def test_one_column_and_standard_input(self, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"v\n0.1\n0.30000000000000004\n")))
         name, frame = files.read_table("-")
