@@ -133,8 +133,17 @@ class Cell:
 
     def leaders(self, most: int) -> list[Run]:
         """The best few runs to convergence, no two in the same optimum; spikes only where there is nothing else."""
+        return _distinct(self._converged(), most, SAME, [])
+
+    def scouts(self, of_starts: int, of_others: int) -> list[Run]:
+        """The leaders among starts, and beyond these among all: what moves gain on a subsample may be lost on all rows."""
+        runs = self._converged()
+        first = _distinct([run for run in runs if run.origin == "start"], of_starts, SAME, [])
+        return first + _distinct(runs, of_others, SAME, [run.objective for run in first])
+
+    def _converged(self) -> list[Run]:
         able = [run for run in self.runs if run.finalist and not run.status.failed]
-        return _distinct([run for run in able if run.admissible] or able, most, SAME, [])
+        return [run for run in able if run.admissible] or able
 
     def replicates(self) -> int:
         """How many independent starts ended in the best optimum."""

@@ -110,12 +110,16 @@ class Search:
             tried |= targets
 
     def from_scouts(self, cells: list[Cell]) -> None:
-        """Take what a search on a subsample has found to all rows: its leaders a few steps, the best two to convergence."""
+        """Take what a search on a subsample has found to all rows: its leaders a few steps, the best to convergence.
+
+        The best two starts are among these, whatever leads: on the subsample moves have won what are other optima on all rows, 13 to
+        95 nats lower in a tenth of the cells tried.
+        """
         slowest = sorted(cells, key=self._turn)
         runs = [
             Run(cell, "all rows", run.kind, place, run.round, params=run.params)
             for cell in slowest
-            for place, run in enumerate(cell.scout.leaders(self.effort.num_finalists) if cell.scout else [])
+            for place, run in enumerate(cell.scout.scouts(self.effort.num_finalists, SCOUTS_KEPT) if cell.scout else [])
         ]
         if runs:
             states = self.engine.begin_at([run.cell.model for run in runs], [run.params for run in runs])
@@ -205,10 +209,12 @@ class Search:
 
 
 def _rivals(runs: list[Run]) -> list[Run]:
-    """The best of some runs in flight, and those next to it that may still overtake it."""
-    order = sorted(runs, key=lambda run: run.rank, reverse=True)[:SCOUTS_KEPT]
-    hopes = [run.objective + HOPE * (run.history[-1] - run.history[-3:][0]) for run in order]
-    return [run for run, hope in zip(order, hopes, strict=True) if run is order[0] or not hope < order[0].objective]
+    """The best of some runs in flight; the best of those that were starts, and those next to it that may still overtake it."""
+    order = sorted(runs, key=lambda run: run.rank, reverse=True)
+    starts = ([run for run in order if run.round == 0] or order)[:SCOUTS_KEPT]
+    hopes = [run.objective + HOPE * (run.history[-1] - run.history[-3:][0]) for run in starts]
+    kept = [run for run, hope in zip(starts, hopes, strict=True) if run is starts[0] or not hope < starts[0].objective]
+    return kept if order[0] in kept else [order[0], *kept]
 
 
 class Batch:

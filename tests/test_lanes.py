@@ -7,9 +7,10 @@ import pytest
 from helpers import identical, new_programs
 
 import jaxem
-from jaxem import init, lanes, problem
+from jaxem import init, lanes, problem, search
 from jaxem._precision import precision
 from jaxem._status import Status
+from jaxem.cell import Cell, Run
 from jaxem.families import gaussian
 from jaxem.lanes import Engine
 from jaxem.models.mixture import Mixture
@@ -160,6 +161,25 @@ def test_more_search_never_finds_less(faithful):
     assert (moved.table["log_likelihood"] > least).all()
     assert (more.table["log_likelihood"] > least).all()
     assert (moved.table["log_likelihood"] > least + 0.1).any()
+
+
+def test_starts_go_to_all_rows_beside_what_moves_have_found():
+    """On the subsample moves may lead by tens of nats, and lose them on all rows."""
+    cell = Cell(None, 3)
+
+    def run(origin, objective, gain=0.0):
+        path = [objective - gain, objective - gain / 2, objective]
+        return Run(cell, origin, "", 0, origin != "start", 0.0, objective, 3, Status.CONVERGED, True, True, None, path)
+
+    starts = [run("start", value) for value in (-10.0, -10.001, -12.0, -13.0)]
+    moved = [run("split", -8.0), run("merge", -9.0), run("merge", -12.001), run("split", -9.5)]
+    cell.runs = starts + moved
+    assert cell.scouts(2, 2) == [starts[0], starts[2], *moved[:2]]
+    last, hopeful, third = run("start", -12.0, gain=0.4), run("start", -12.0, gain=0.6), run("start", -12.1, gain=9.0)
+    assert search._rivals([last, starts[0], *moved[:2]]) == [moved[0], starts[0]]
+    assert search._rivals([hopeful, starts[0], *moved[:2], third]) == [moved[0], starts[0], hopeful]
+    assert search._rivals([starts[0], last, run("merge", -10.5)]) == [starts[0]]
+    assert search._rivals(moved) == moved[:1]
 
 
 def test_where_the_leaders_of_a_subsample_become_spikes_the_next_ones_follow(faithful, monkeypatch):
