@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._page import bullets, document, figure, prose, table
 from .._version import __version__
+from ..text import many
 from . import text
 
 
@@ -30,7 +31,7 @@ def comparison(both: Comparison) -> str:
     parts = []
     if both.warnings:
         parts.append(f'<div class="warning"><h2>Read this first</h2>{bullets(both.warnings)}</div>')
-    how = f"{fit.num_rows:g} rows; {post.num_chains} chains of {post.num_samples} draws by {post.sampler}."
+    how = f"{fit.num_rows:g} rows; {many(post.num_chains, 'chain')} of {post.num_samples} draws by {post.sampler}."
     parts.append(f"<p>{prose(how)}</p>{bullets(post.notes)}")
     if len(both.table):
         parts += ["<h2>Parameters</h2>", _table(both.table)]

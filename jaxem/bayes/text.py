@@ -88,7 +88,7 @@ def choice_of_k(by_k: KComparison) -> str:
 
 def sampled(model: str, draws: np.ndarray, what: str) -> str:
     """What was sampled, and how long, in a line; draws are (chains, draws, …)."""
-    return f"{model}: {draws.shape[0]} chains of {many(draws.shape[1], what)}"
+    return f"{model}: {many(draws.shape[0], 'chain')} of {many(draws.shape[1], what)}"
 
 
 def _sizes(post: PartitionPosterior, beside: pd.DataFrame | None = None, best: int = 0) -> list[str]:
@@ -152,7 +152,8 @@ def cell(name: str, value: Any) -> str:
 def _opening(post: Posterior, warnings: tuple[str, ...]) -> list[str]:
     """Warnings, then how the draws were made."""
     parts, fit = _first(warnings), post.fit
-    how = f"{fit.family} with K = {fit.num_components}: {post.num_chains} chains of {post.num_samples} draws by {post.sampler}."
+    chains = many(post.num_chains, "chain")
+    how = f"{fit.family} with K = {fit.num_components}: {chains} of {post.num_samples} draws by {post.sampler}."
     densities = ", ".join(f"{value:.1f}" for value in dict.fromkeys(post.starts["log_posterior"]))
     parts.append("\n".join([how, *textwrap.wrap(f"Log-posterior at the optima where chains began: {densities}.", WIDTH)]))
     return [*parts, _listed("", post.notes)] if post.notes else parts
