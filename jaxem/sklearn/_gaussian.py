@@ -18,10 +18,10 @@ from ..families.gaussian import GaussianParams, gaussian
 from ..rowwise import log_prob
 from ._course import Course
 from ._runs import Outcome, Params, Runs, completed, log_densities, whiteners
-from ._weights import unit_weights, weighted_mean
+from ._weights import Score, unit_weights
 
 
-class GaussianMixture(mixture.GaussianMixture):
+class GaussianMixture(Score, mixture.GaussianMixture):
     """A mixture of Gaussians by EM, in the place of `sklearn.mixture.GaussianMixture`.
 
     The same constructor, attributes, methods, warnings and errors, and the same numbers for the same `random_state`, to rounding:
@@ -230,16 +230,6 @@ class GaussianMixture(mixture.GaussianMixture):
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of the cells of each row that are there, in nats, shape (n_samples,)."""
         return np.logaddexp.reduce(self._estimate_weighted_log_prob(self._rows(X)), axis=1)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-density of a row, in nats.
-
-        Args:
-            X: Rows, shape (n_samples, n_features).
-            y: Not used.
-            sample_weight: Row weights, shape (n_samples,), not negative, not all 0.
-        """
-        return weighted_mean(self.score_samples(X), sample_weight)
 
     def _rows(self, X: Any) -> np.ndarray:
         """Rows to look at with the fit, checked."""

@@ -12,10 +12,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..result import Fit
 from ..selection import Selection, select
-from ._weights import weighted_mean
+from ._weights import Score
 
 
-class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class MixtureSelector(Score, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """A mixture whose family and number of components a criterion chooses: `jaxem.select` as a scikit-learn estimator.
 
     A clusterer (`predict`), a transformer (`transform` gives the probability of every component) and a density (`score_samples`),
@@ -151,16 +151,6 @@ class MixtureSelector(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         """Log-density of each row, in nats, shape (n_samples,)."""
         X = self._rows(X)
         return self.best_.log_prob(X)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-density of a row, in nats: higher is better, as a search over a grid wants it.
-
-        Args:
-            X: Rows, shape (n_samples, n_features).
-            y: Not used.
-            sample_weight: Row weights, shape (n_samples,), not negative, not all 0.
-        """
-        return weighted_mean(self.score_samples(X), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,13 +8,21 @@ import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
 
-def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:
-    """The mean of values (n,), weighted where weights are given.
+class Score:
+    """The score of an estimator that has `score_samples`."""
 
-    Raises:
-        ValueError: for weights that are negative, not finite, of another number, or all 0.
-    """
-    return float(values.mean() if sample_weight is None else np.average(values, weights=unit_weights(sample_weight, values)))
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-density of a row, in nats: higher is better, as a search over a grid wants it.
+
+        Args:
+            X: Rows, shape (n_samples, n_features).
+            y: Not used.
+            sample_weight: Row weights, shape (n_samples,), not negative, not all 0.
+        Raises:
+            ValueError: for weights that are negative, not finite, of another number, or all 0.
+        """
+        each = self.score_samples(X)  # type: ignore[attr-defined]
+        return float(each.mean() if sample_weight is None else np.average(each, weights=unit_weights(sample_weight, each)))
 
 
 def unit_weights(sample_weight: Any, rows: np.ndarray) -> np.ndarray:
