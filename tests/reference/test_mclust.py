@@ -141,6 +141,7 @@ def test_em_under_the_default_prior(name, structure):
     prior = jaxem.Prior(scale=1e-12) if structure == "EII" else "fraley-raftery"  # there mclust leaves the scale out
     fit = jaxem.fit(rows(name), structure, len(part.T), start=part, prior=prior, tol=1e-9, max_steps=20_000)
     assert fit.converged
-    assert fit.log_likelihood == pytest.approx(wanted["loglik"], rel=0, abs=1e-6)
-    assert fit.bic == pytest.approx(-wanted["bic"], rel=0, abs=2e-6)
+    # At the mode of the posterior the likelihood is not stationary: it agrees to the root of what the density does.
+    assert fit.log_likelihood == pytest.approx(wanted["loglik"], rel=0, abs=1e-5)
+    assert fit.bic == pytest.approx(-wanted["bic"], rel=0, abs=2e-5)
     assert_params(fit.params, wanted, rows(name).to_numpy(), 1e-5)
