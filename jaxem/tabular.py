@@ -133,7 +133,7 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
     n, d = values.shape
     if (n == 0 and not empty) or d == 0:
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
-    _refuse(~np.isfinite(values) & ~np.isnan(values), values, columns, "is infinite; replace the value or leave out the row")
+    _refuse(np.isinf(values), values, columns, "is infinite; replace the value or leave out the row")
     weight = _weights(weights, n)
     table = Table(values, weight, columns, (*told, *_light(weight)), _labels(labels, n))
     if not missing:

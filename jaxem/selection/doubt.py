@@ -111,10 +111,12 @@ def share_ahead(difference: np.ndarray, gap: float, weight: np.ndarray, seed: tu
 
 def _alike(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Parts of rows drawn once each whose sum varies as much as that of the rows when each is repeated `weight` times."""
-    part = np.sqrt(weight) * (difference - np.average(difference, weights=weight))
-    square = (part**2).sum()
+    part = difference - weight @ difference / weight.sum()  # in place from here: there may be millions
+    part *= np.sqrt(weight)
+    square = part @ part
     part -= part.mean()
-    return part * np.sqrt(square / max((part**2).sum(), np.finfo(float).tiny))
+    part *= np.sqrt(square / max(part @ part, np.finfo(float).tiny))
+    return part
 
 
 def opinions(found: dict[str, Any], criterion: str) -> list[str]:
