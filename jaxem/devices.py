@@ -55,22 +55,27 @@ def _parts(data: Any, mesh: Mesh) -> Any:
 
 
 def placed(data: Any, mesh: Mesh | None) -> Any:
-    """The data where the devices want them."""
+    """Data from the host, or from where they were placed before, where the devices want them: there is no copy on any other."""
     if mesh is None:
-        return data
+        return jax.device_put(data)
     return jax.device_put(data, jax.tree.map(lambda part: NamedSharding(mesh, part), _parts(data, mesh)))
 
 
-def shared(program: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
-    """A program (models, states, data, *numbers) -> (states, trace), the lanes of which the devices share, or its rows."""
+def on_one(data: Any, mesh: Mesh | None) -> Any:
+    """Placed data on one device: a copy where they are shared out."""
+    return data if mesh is None else jax.device_put(data, mesh.devices.flat[0])
+
+
+def shared(program: Callable[..., Any], mesh: Mesh | None, lane_axes: Any) -> Callable[..., Any]:
+    """A program (models, states, data, *numbers), the lanes of which the devices share, or its rows; its results have lanes too."""
     if mesh is None:
         return program
     lanes = P(LANES) if shares(mesh, LANES) > 1 else P()
-    trace = P(None, *lanes)
+    out = jax.tree.map(lambda axis: P(*[None] * axis, *lanes), lane_axes)
 
     def over_devices(models: Any, states: Any, data: Any, *numbers: Any) -> Any:
         inward = (lanes, lanes, _parts(data, mesh), *[P()] * len(numbers))
-        split = jax.shard_map(program, mesh=mesh, in_specs=inward, out_specs=(lanes, trace), check_vma=False)
+        split = jax.shard_map(program, mesh=mesh, in_specs=inward, out_specs=out, check_vma=False)
         return split(models, states, data, *numbers)
 
     return over_devices

@@ -14,6 +14,7 @@ from threads.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,10 +26,11 @@ from ._packing import Packed
 from ._pytree import replace
 from ._status import Status
 from .accelerate import Squarem
-from .devices import LANES, ROWS, mesh_for, placed, shares
+from .devices import LANES, ROWS, mesh_for, on_one, placed, shares
 from .models.mixture import MixtureParams
 from .padding import pad_components, stack, take
 from .patterns import Patterned, guessed
+from .protocol import Data
 from .quasi_newton import QuasiNewton
 
 
@@ -80,7 +82,7 @@ class Engine:
     """Runs lanes on one data set: the compiled programs with their shapes settled.
 
     Args:
-        data: Padded rows on the device, from `pad_data`: `Data`, or `Patterned` where cells are missing.
+        data: Padded rows, from `pad_data` or another engine's `placed`: `Data`, or `Patterned` where cells are missing.
         num_rows: How many of them are real.
         width: Components every lane is padded to.
         least: The fewest components that a lane has; by default the width.
@@ -106,13 +108,14 @@ class Engine:
         shareable: bool = False,
         work: Work | None = None,
     ):
-        self.data, self.num_rows, self.width, self.least = data, num_rows, width, least or width
+        self.num_rows, self.width, self.least = num_rows, width, least or width
         self.shareable = shareable
-        self.rows = guessed(data)
+        x = guessed(data).x
+        self.num_features, self.num_places = x.shape
         self.work = Work() if work is None else work
         self.method = Squarem() if method is None else method
         self.finisher = QuasiNewton()
-        self.dtype = self.rows.x.dtype
+        self.dtype = x.dtype
         self.tol = np.asarray(tol, self.dtype)
         self.block = block or BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE)
         self.large = num_rows * width > LARGE
@@ -121,7 +124,7 @@ class Engine:
         self.sizes = (half, width) if halve and self.least <= half < width else (width,)
         self.long = self.block * num_rows * width > LONG
         self.ticks = np.asarray(TICKS_LONG if self.long else TICKS, np.int32)
-        columns = len(self.rows.x)
+        columns = self.num_features
         self.mesh = mesh_for(-(-lanes // self.block), data, of_rows=self.large, shareable=shareable)
         if self.long and shares(self.mesh, LANES) > 1:
             self.block = min(self.block, BLOCK_LONG)
@@ -130,14 +133,19 @@ class Engine:
         numbers = self.block * width + columns * (columns + 3) // 2  # of a row: densities, and products of columns
         most = CHUNK_SHARED if shares(self.mesh, ROWS) > 1 else CHUNK
         most = max(64, min(most, CACHE_BYTES // (numbers * self.dtype.itemsize)))
-        self.chunk = _chunk(self.rows.x.shape[1] // shares(self.mesh, ROWS), most)
+        self.chunk = _chunk(self.num_places // shares(self.mesh, ROWS), most)
         self.small = jax.default_backend() == "cpu" and self.block * num_rows * width <= SMALL
+
+    @functools.cached_property
+    def data(self) -> Any:
+        """All rows on one device."""
+        return on_one(self.placed, self.mesh)
 
     def without_labels(self) -> Engine:
         """The same engine where nothing is known of any row."""
-        if self.rows.label is None:
+        if guessed(self.placed).label is None:
             return self
-        data = self.data.without_labels() if isinstance(self.data, Patterned) else replace(self.data, label=None)
+        data = self.placed.without_labels() if isinstance(self.placed, Patterned) else replace(self.placed, label=None)
         how = {"least": self.least, "method": self.method, "block": self.block, "shareable": self.shareable}
         return Engine(data, self.num_rows, self.width, tol=float(self.tol), **how)
 
@@ -149,26 +157,26 @@ class Engine:
 
     def _begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """The same for a block."""
-        resp = np.zeros((self.block, self.width, self.rows.x.shape[1]), self.dtype)
+        resp = np.zeros((self.block, self.width, self.num_places), self.dtype)
         log_weights = np.full((self.block, self.width), -np.inf, self.dtype)
         for slot, make in enumerate(responsibilities):
             values = make()
             resp[slot, : len(values), : self.num_rows] = values
             log_weights[slot, : len(values)] = -np.log(len(values))
         resp[len(models) :], log_weights[len(models) :] = resp[0], log_weights[0]
-        reference = models[0].family.reference(self.width, self.rows.x.shape[0], self.dtype)
+        reference = models[0].family.reference(self.width, self.num_features, self.dtype)
         components = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), reference)
         params = MixtureParams(log_weights, components)
-        states = programs.begin(stack(self._fill(models)), params, resp, self.rows, method=self.method)
+        states = programs.begin(stack(self._fill(models)), params, resp, guessed(self.data), method=self.method)
         return take(jax.device_get(states).unpack(), slice(len(models)))
 
     def begin_at(self, models: list[Any], params: list[MixtureParams], method: Any = None) -> Any:
         """States whose first step is an E-step at given params (k, ...)."""
-        parts = []
+        parts, row = [], Data(np.zeros((self.num_features, 1), self.dtype), np.zeros(1, self.dtype))
         for first in range(0, len(models), self.block):
             some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            states = programs.begin_at(stack(some), padded, self.rows, method=self.method if method is None else method)
+            states = programs.begin_at(stack(some), padded, row, method=self.method if method is None else method)
             parts.append(take(jax.device_get(states).unpack(), slice(min(self.block, len(models) - first))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
@@ -262,7 +270,7 @@ class Engine:
             steps = num_steps[here] - before
             filled = np.array(_fill(steps.tolist(), len(lanes)))
             longest = filled.reshape(split, -1).max(axis=1)
-            done = len(lanes) // split * int(longest.sum()) * self.sizes[level] * self.rows.x.shape[1]
+            done = len(lanes) // split * int(longest.sum()) * self.sizes[level] * self.num_places
             self.work.count(int(steps @ present[here]) * self.num_rows, done)
             if histories is not None:
                 for slot, lane in enumerate(active):
@@ -282,10 +290,11 @@ class Engine:
     def summarise(self, models: list[Any], params: list[MixtureParams]) -> list[programs.Summary]:
         """What a report needs of each fit, summed over rows."""
         out = []
+        data, mesh = (self.placed, self.mesh) if shares(self.mesh, ROWS) > 1 else (self.data, None)
         for first in range(0, len(models), self.block):
             some, here = self._fill(models[first : first + self.block]), self._fill(params[first : first + self.block])
             padded = stack([pad_components(point, self.width) for point in here])
-            summary = jax.device_get(programs.summarise(stack(some), padded, self.data, chunk=self.chunk))
+            summary = jax.device_get(programs.summarise(stack(some), padded, data, chunk=self.chunk, mesh=mesh))
             for slot, point in enumerate(params[first : first + self.block]):
                 one = take(summary, slot)
                 out.append(replace(one, sizes=one.sizes[: len(point.log_weights)]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .models.mixture import MixtureParams
@@ -42,7 +41,7 @@ def pad_data(
     *,
     coarse: bool = False,
 ) -> Data | Patterned:
-    """Rows (d, n), which may have room at the end already, weights (n,) and labels (n,) with invisible rows up to the bucket.
+    """Rows (d, n), which may have room at the end already, weights (n,) and labels (n,) with invisible rows up to the bucket; on the host.
 
     Where some cells of `x` are missing, NaN, `filled` has guesses in their place; `coarse` as in `Patterns`.
     """
@@ -51,13 +50,13 @@ def pad_data(
     seen = x if filled is None else filled
     room = extra + len(weight) - seen.shape[1]
     data = Data(
-        jnp.asarray(np.pad(seen, ((0, 0), (0, room))) if room else seen, dtype),
-        jnp.asarray(np.pad(weight, (0, extra)), dtype),
-        None if label is None else jnp.asarray(np.pad(label, (0, extra), constant_values=-1), np.int32),
+        np.asarray(np.pad(seen, ((0, 0), (0, room))) if room else seen, dtype),
+        np.pad(np.asarray(weight, dtype), (0, extra)),
+        None if label is None else np.pad(np.asarray(label, np.int32), (0, extra), constant_values=-1),
     )
     if filled is None:
         return data
-    return jax.tree.map(jnp.asarray, Patterns(np.isnan(x), bucket, coarse=coarse).data(x, data))
+    return Patterns(np.isnan(x), bucket, coarse=coarse).data(x, data)
 
 
 def stack(trees: list[Any]) -> Any:

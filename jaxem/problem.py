@@ -96,7 +96,7 @@ class Problem:
         self.engine = self._all_rows(*((room, room) if whole is rows else (rows, whole)))
 
     def _data(self, rows: np.ndarray, whole: np.ndarray, weight: np.ndarray, label: np.ndarray | None) -> Data | Patterned:
-        """Rows (d, n), and the same filled up, on the device."""
+        """Rows (d, n), and the same filled up, padded."""
         return pad_data(rows, weight, self.options.dtype, label, None if whole is rows else whole)
 
     def _all_rows(self, rows: np.ndarray, whole: np.ndarray) -> Engine:
@@ -185,7 +185,7 @@ class Problem:
         """One run of the only cell, from responsibilities (n, k) or from params."""
         cell, wide = self.cells[0], self.engine
         engine = Engine(
-            wide.data, wide.num_rows, wide.width, tol=self.options.tol, block=1, shareable=wide.shareable, work=self.work
+            wide.placed, wide.num_rows, wide.width, tol=self.options.tol, block=1, shareable=wide.shareable, work=self.work
         )
         self.engine = engine
         if hasattr(start, "weights"):

@@ -26,8 +26,7 @@ def _advance(models, states, data, tol, max_steps, num_ticks, level, *, method, 
         models, states = models.unpack(), states.unpack()
 
         def step(model, state):
-            e_step = chunked(model.e_step, chunk)
-            e_step = sharded(e_step, ROWS) if shares(mesh, ROWS) > 1 else e_step
+            e_step = _over_rows(model.e_step, chunk, mesh)
             ways = [narrowed(e_step, size) for size in sizes]
             return method.step(model, state, data, tol, lambda params, data: lax.switch(level, ways, params, data))
 
@@ -37,7 +36,13 @@ def _advance(models, states, data, tol, max_steps, num_ticks, level, *, method, 
         )
         return Packed.of(states, jnp), trace
 
-    return shared(advance, mesh)(models, states, data, tol, max_steps, num_ticks, level)
+    return shared(advance, mesh, (0, 1))(models, states, data, tol, max_steps, num_ticks, level)
+
+
+def _over_rows(e_step, chunk, mesh):
+    """The sum over all rows, a chunk at a time, wherever they are."""
+    e_step = chunked(e_step, chunk)
+    return sharded(e_step, ROWS) if shares(mesh, ROWS) > 1 else e_step
 
 
 def _as_given(models, states, *rest):
@@ -71,7 +76,7 @@ def _with_means(components, better):
 
 @quick_jit("method", hasty=True)
 def begin_at(models, params, data, *, method):
-    """States whose first step is an E-step at params."""
+    """States whose first step is an E-step at params; one row tells all that is asked of the data."""
     return Packed.of(jax.vmap(lambda model, params: method.from_params(model, params, data))(models, params), jnp)
 
 
@@ -103,11 +108,11 @@ class Summary:
     sizes: Float[Array, " k"]
 
 
-@quick_jit("chunk")
-def summarise(models, params, data, *, chunk):
+@quick_jit("chunk", "mesh")
+def summarise(models, params, data, *, chunk, mesh):
     """What a report needs of each fit, a `Summary`."""
 
-    def lane(model, params):
+    def lane(model, params, data):
         def sums(params, rows):
             joint = model.log_classes(params, rows)
             top = jnp.max(joint, axis=0)
@@ -119,9 +124,9 @@ def summarise(models, params, data, *, chunk):
             totals = [jnp.sum(rows.weight * each) for each in (log_prob, top - log_prob, entropy)]
             return Summary(totals[0], totals[1], totals[2], jnp.sum(own * rows.weight, axis=1))
 
-        return chunked(sums, chunk)(params, data)
+        return _over_rows(sums, chunk, mesh)(params, data)
 
-    return jax.vmap(lane)(models, params)
+    return shared(jax.vmap(lane, (0, 0, None)), mesh, 0)(models, params, data)
 
 
 @quick_jit()
