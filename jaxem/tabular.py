@@ -15,7 +15,9 @@ import numpy as np
 from .columns import filled, named
 
 
-LIGHT = 0.5  # mean of positive weights below which they are no frequencies, and log n is wrong by log 2 or more
+# Means of positive weights below which these are no frequencies, and above which they are none unless whole: elsewhere, log n is
+# wrong by no more than log 2.
+LIGHT, HEAVY = 0.5, 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +137,7 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
     _refuse(np.isinf(values), values, columns, "is infinite; replace the value or leave out the row")
     weight = _weights(weights, n)
-    table = Table(values, weight, columns, (*told, *_light(weight)), _labels(labels, n))
+    table = Table(values, weight, columns, (*told, *_no_frequencies(weight)), _labels(labels, n))
     if not missing:
         table.require_complete("this")
     return table
@@ -171,10 +173,10 @@ def _weights(weights: Any, num_rows: int) -> np.ndarray:
     return weight
 
 
-def _light(weight: np.ndarray) -> list[str]:
-    """A sentence on weights that cannot be frequencies, if they are none: what counts rows is at least 1, or 0."""
+def _no_frequencies(weight: np.ndarray) -> list[str]:
+    """A sentence on weights that cannot be frequencies, if they are none: what counts rows is at least 1, or 0, and whole if large."""
     total, rows = weight.sum(), np.count_nonzero(weight)
-    if total >= LIGHT * rows:
+    if LIGHT * rows <= total and (total < HEAVY * rows or (weight == np.round(weight)).all()):
         return []
     return [
         f"The weights sum to {total:.3g} over {rows} rows: weights are frequencies, and criteria and observed information take their "
@@ -188,8 +190,10 @@ def _labels(labels: Any, num_rows: int) -> np.ndarray | None:
     try:
         label = np.asarray(filled(labels), dtype=np.float64)
     except (TypeError, ValueError):
+        some = next((value for value in np.ravel(np.asarray(labels, dtype=object)) if isinstance(value, str)), None)
+        what = repr(labels)[:40] if some is None else f"{some!r}; number names with pandas.factorize(labels)[0]"
         raise ValueError(
-            f"labels must be {num_rows} component numbers, -1 where the component is not known, got {repr(labels)[:40]}"
+            f"labels must be {num_rows} component numbers, -1 where the component is not known, got {what}"
         ) from None
     if label.shape != (num_rows,):
         raise ValueError(f"labels must have one entry for each of the {num_rows} rows, got shape {label.shape}")
@@ -198,6 +202,7 @@ def _labels(labels: Any, num_rows: int) -> np.ndarray | None:
         raise ValueError(
             f"labels must be component numbers from 0, or -1 where the component is not known, "
             f"but the label of row {bad[0] + 1} is {label[bad[0]]:g}"
+            + ("; put -1 in the place of NaN" if np.isnan(label[bad[0]]) else "")
         )
     return label.astype(np.int32) if (label >= 0).any() else None
 

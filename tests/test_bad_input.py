@@ -167,7 +167,7 @@ OPTIONS = {
     "labels masked": (
         {"labels": np.ma.masked_array(np.zeros(30, int), np.arange(30) == 4)},
         ValueError,
-        r"^labels must be component numbers from 0, .*, but the label of row 5 is nan$",
+        r"^labels must be component numbers from 0, .*, but the label of row 5 is nan; put -1 in the place of NaN$",
     ),
     "weights text": ({"weights": ["a"] * 30}, (TypeError, ValueError), r"^weights must be "),
 }

@@ -210,11 +210,12 @@ def test_weights_are_relative_to_a_row(x, resp):
 SHORT = {"num_restarts": 2, "moves": False}
 
 
-@pytest.mark.parametrize("weight", [1 / 272, 1e-9])
+@pytest.mark.parametrize("weight", [1 / 272, 1e-9, 37.3])
 def test_weights_that_are_no_frequencies_are_named(faithful, weight):
-    """Their sum stands for n in every criterion; and the errors of so few rows have no bound, without a word from NumPy."""
+    """Their sum stands for n in every criterion; and the errors of very few rows have no bound, without a word from NumPy."""
     weights = np.full(len(faithful), weight)
-    told = f"The weights sum to {272 * weight:.3g} over 272 rows: weights are frequencies, .* rescale them to a mean of 1"
+    total = re.escape(f"{272 * weight:.3g}")
+    told = f"The weights sum to {total} over 272 rows: weights are frequencies, .* rescale them to a mean of 1"
     for found in (
         jaxem.select(faithful, "VVV", [1, 2], weights=weights, **SHORT),
         jaxem.fit(faithful, "VVV", 2, weights=weights, **SHORT),
@@ -228,7 +229,7 @@ def test_weights_that_are_no_frequencies_are_named(faithful, weight):
 def test_weights_that_may_be_frequencies_are_not(faithful, rng):
     """Counts, rows set aside, weights around 1, and rows that count half."""
     n = len(faithful)
-    for weights in (rng.integers(0, 4, n), np.arange(n) < 200, rng.uniform(0, 2, n) + 0.02, np.full(n, 0.5)):
+    for weights in (rng.integers(0, 4, n), np.arange(n) < 200, rng.uniform(0, 2, n) + 0.02, np.full(n, 0.5), np.full(n, 3)):
         assert jaxem.fit(faithful, "EEE", 1, weights=weights).warnings == ()
 
 

@@ -296,7 +296,7 @@ class TestLabels:
             (np.r_[-2, [-1] * 269], "label of row 1 is -2"),
             (np.r_[0.5, [-1] * 269], "label of row 1 is 0.5"),
             ([0] * 270, "none is left for component 1 of 2"),
-            (["a"] * 270, "labels must be 270 component numbers"),
+            (["a"] * 270, r"labels must be 270 component numbers, .*, got 'a'; number names with pandas.factorize\(labels\)"),
         ],
     )
     def test_bad_labels(self, rows, labels, sentence):
