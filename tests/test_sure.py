@@ -136,6 +136,14 @@ def test_the_rand_index_is_scikit_learns(rng):
         assert adjusted_rand(a, b, np.full(200, scale)) == pytest.approx(adjusted_rand_score(a, b), rel=1e-12)
 
 
+def test_clusters_that_are_certain_are_not_merged(fitted, faithful, rng):
+    """No certainty is there to be gained: the bend of the entropies would be one of rounding."""
+    part = np.eye(3)[np.arange(len(faithful)) % 3]
+    clear = part @ [[0.0, 0.0], [40.0, 0.0], [0.0, 80.0]] + rng.normal(size=faithful.shape)
+    assert merge(jaxem.fit(clear, "EEE", 3, start=part), clear).elbow == 3
+    assert merge(fitted, faithful).elbow == 2
+
+
 def test_two_normals_in_one_place_are_one_cluster():
     """A cross of two long Gaussians far from a round one: three components, two clusters."""
     rng = np.random.default_rng(4)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Partition = tuple[tuple[int, ...], ...]
 
+CLEAR = 0.01  # share of the largest entropy there can be below which rows are as good as certain
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class MergeTree:
@@ -28,7 +30,8 @@ class MergeTree:
         fit: The fit.
         partitions: By number of clusters, from K to 1: which components make up each cluster.
         entropy: By number of clusters, from 1 to K: −Σ w Σ z log z over clusters, how undecided the rows are, shape (k,).
-        elbow: The number of clusters at which the entropy's line bends: below it, merging no longer costs certainty for nothing.
+        elbow: The number of clusters at which the entropy's line bends: below it, merging no longer costs certainty for nothing. All of
+            them where components hardly overlap and there is nothing to gain; never 1.
     """
 
     fit: Fit
@@ -118,7 +121,8 @@ def merge(fit: Fit, data: Any, weights: Any = None, labels: Any = None) -> Merge
         partitions[len(clusters)] = tuple(clusters)
         entropy.append(float(_entropy(resp).sum(0) @ weight))
     values = np.maximum(np.array(entropy[::-1]), 0.0)
-    return MergeTree(fit, partitions, values, _elbow(values))
+    clear = values[-1] < CLEAR * weight.sum() * np.log(len(values))
+    return MergeTree(fit, partitions, values, len(values) if clear else _elbow(values))
 
 
 def _entropy(resp: np.ndarray) -> np.ndarray:
