@@ -9,6 +9,7 @@ import numpy as np
 
 
 DEFAULT = "fraley-raftery"
+UNEVEN = 10.0  # times a variance that another column's must have for one prior scale to be wrong for both
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,6 +105,21 @@ class Prior:
                 raise ValueError(f"prior: {name} must have shape {shape} for data of {d} columns, got shape {value.shape}")
             arrays[name] = value[np.ix_(*[place] * value.ndim)]
         return dataclasses.replace(self, **arrays)
+
+    def uneven(self, families: Any, x: np.ndarray) -> list[str]:
+        """A sentence where the default scale, one variance for all of rows (n, d), meets diagonal covariances and uneven columns."""
+        structures = [(family.name, getattr(family, "structure", None)) for family in families]
+        names = [name for name, one in structures if one is not None and one.aligned and not one.spherical]
+        if self.scale is not None or not names:
+            return []
+        variances = np.nanvar(x, axis=0)
+        ratio = variances.max() / max(variances.min(), np.finfo(float).tiny)
+        if ratio < UNEVEN:
+            return []
+        return [
+            f"The default prior has one variance for all columns of {', '.join(names)} (Fraley & Raftery 2007), but the columns' own "
+            f"differ by a factor of {ratio:,.3g}: scale the columns alike, or give jaxem.Prior(scale=variances), one for each column."
+        ]
 
 
 def _number(name: str, value: Any) -> float:

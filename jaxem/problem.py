@@ -76,6 +76,9 @@ class Problem:
         self.total = float(table.weight.sum())
         if options.prior is None and any(getattr(family, "full", False) for family in families):
             self.table = table = dataclasses.replace(table, warnings=(*table.warnings, *dependence(table)))
+        if options.prior is not None:
+            said = options.prior.uneven(families, table.x)
+            self.table = table = dataclasses.replace(table, warnings=(*table.warnings, *said))
         self.units = units = Units(table, families)
         self.terms = Terms(options, units, columns, components)
         self.offset = units.offset_of(table.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -59,6 +60,17 @@ def test_default_is_fraley_and_rafterys(x):
     np.testing.assert_allclose(told["scale"], np.cov(x.T) / 3, rtol=1e-12)
     told = jaxem.fit(x, "VII", 3, prior=Prior(), num_restarts=1, moves=False).terms["prior"]
     np.testing.assert_allclose(told["scale"], x.var(0, ddof=1).mean() / 3, rtol=1e-12)
+
+
+def test_uneven_columns_are_named(x):
+    """One prior variance for minutes of eruption and of waiting is wrong for both; each may have its own."""
+    short = {"num_restarts": 1, "moves": False}
+    (said,) = jaxem.fit(x, "VVI", 2, prior="fraley-raftery", **short).warnings
+    assert re.match(
+        r"The default prior has one variance for all columns of VVI .* differ by a factor of 142: .*Prior\(scale", said
+    )
+    for family, prior in (("VVI", Prior(scale=x.var(0) / 2)), ("VVV", "fraley-raftery"), ("VII", Prior())):
+        assert jaxem.fit(x, family, 2, prior=prior, **short).warnings == ()
 
 
 def test_units_change_nothing(x, resp):
