@@ -223,10 +223,11 @@ def _refuse(fit: Any, here: Curvature) -> None:
         )
     size = np.sqrt(np.abs(np.diag(here.information)))
     least = np.linalg.eigvalsh(here.information / np.outer(size, size))[0] if size.all() else 0.0
-    if not least > SINGULAR:
-        why = (
-            "the fit is no maximum of the likelihood of these data"
-            if least < -SINGULAR
-            else "some parameters are not determined"
-        )
-        raise RuntimeError(f"the information matrix of {label} is singular: {why}; {advice}")
+    if least > SINGULAR:
+        return
+    why = "some parameters are not determined"
+    if least < -SINGULAR:
+        why = "the fit is no maximum of the likelihood of these data"
+        if not fit.converged:
+            advice = "it has not converged: go on from it with jaxem.fit(data, family, num_components, start=fit.params)"
+    raise RuntimeError(f"the information matrix of {label} is singular: {why}; {advice}")

@@ -37,8 +37,7 @@ def of_fit(fit: Fit) -> str:
     head = f"{fit.family} with K = {fit.num_components}{terms}: {rows(fit.num_rows)}, {columns(fit.columns)}."
     levels = {"log-likelihood": fit.log_likelihood, "parameters": fit.num_params, "BIC": fit.bic, "ICL": fit.icl}
     facts = [*((name, [level(number)]) for name, number in levels.items()), ("status", [fit.status.name.lower()])]
-    reason = fit.closed, fit.replicated, fit.num_finalists, fit.improved, fit.stable
-    trusted = [trust.sentence(fit.trust, *reason)] if fit.trust else []
+    trusted = [trust.sentence(fit)] if fit.trust else []
     own = fit.family not in families.names()  # what its parameters mean, its family knows
     return joined(
         filled(head, hang=INDENT),

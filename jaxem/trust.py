@@ -7,6 +7,8 @@ fair: 89 of 890; low: 650 of 1,752.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 HIGH, FAIR, LOW = "high", "fair", "low"
 BEATEN = {HIGH: 2, FAIR: 10, LOW: 37}  # in 100 results of this level
@@ -27,21 +29,23 @@ def level(closed: bool, replicated: int, stable: bool | None) -> str:
     return LOW
 
 
-def sentence(trust: str, closed: bool, replicated: int, num_finalists: int, improved: bool, stable: bool | None) -> str:
-    """The trust report's first sentence, from the facts behind the level."""
-    if closed:
+def sentence(fit: Any) -> str:
+    """The trust report's first sentence, from the facts behind a fit's level."""
+    if fit.closed:
         return "High: one component has one optimum, in closed form."
-    reached = "no start reached the best log-likelihood, only moves did"
+    reached, replicated = "no start reached the best log-likelihood, only moves did", fit.replicated
     if replicated:
-        of = f"{replicated} of the {num_finalists} finalists"
-        if replicated == num_finalists:
+        of = f"{replicated} of the {fit.num_finalists} finalists"
+        if replicated == fit.num_finalists:
             of = {1: "the one finalist", 2: "both finalists"}.get(replicated, f"all {replicated} finalists")
         reached = f"{of} reached the best log-likelihood"
     moved = {
         None: "no moves were tried, so how often such results are later beaten is not known",
-        True: f"splitting or merging clusters did not improve it{' any further' if improved else ''}",
+        True: f"splitting or merging clusters did not improve it{' any further' if fit.improved else ''}",
         False: "splitting or merging clusters was still improving it when the rounds of moves ended",
-    }[stable]
-    rate = "" if stable is None else f" (of such results about {BEATEN[trust]} in 100 were later beaten)"
-    advice = "; another search may well find better: raise num_restarts" if trust == LOW else ""
-    return f"{trust.capitalize()}: {reached}, and {moved}{rate}{advice}."
+    }[fit.stable]
+    measured = not fit.terms and hasattr(fit.params, "covariances")
+    such = "such results" if measured else "such results of Gaussian mixtures by maximum likelihood"
+    rate = "" if fit.stable is None else f" (of {such} about {BEATEN[fit.trust]} in 100 were later beaten)"
+    advice = "; another search may well find better: raise num_restarts" if fit.trust == LOW else ""
+    return f"{fit.trust.capitalize()}: {reached}, and {moved}{rate}{advice}."

@@ -49,6 +49,12 @@ def test_to_scikit_learn_and_back(fits, faithful, code):
         assert there.bic(faithful) == pytest.approx(fit.bic)
 
 
+def test_what_has_not_converged_is_to_go_on(faithful):
+    fit = jaxem.Fit.from_sklearn(mixture.GaussianMixture(3, random_state=0).fit(faithful), faithful)
+    with pytest.raises(RuntimeError, match=r"is no maximum .*; it has not converged: go on from it with jaxem.fit\("):
+        fit.standard_errors(faithful)
+
+
 def test_what_scikit_learn_fitted_is_taken_on(faithful):
     theirs = mixture.GaussianMixture(2, random_state=0).fit(faithful)
     fit = jaxem.Fit.from_sklearn(theirs, faithful)

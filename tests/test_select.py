@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 
@@ -11,6 +12,7 @@ import pytest
 from scipy import stats
 
 import jaxem
+from jaxem import trust
 
 
 TABLE = [
@@ -219,6 +221,9 @@ def test_trust_has_its_reasons(selection):
     assert (selection.table["trust"][selection.table["num_components"] == 1] == "high").all()
     first, second, *rest = selection.trust_report
     assert first.startswith(f"{selection.best.trust.capitalize()}: ")
+    assert "(of such results about" in first
+    other = dataclasses.replace(selection.best, terms={"equal_weights": True})  # for which no rate has been measured
+    assert "(of such results of Gaussian mixtures by maximum likelihood about" in trust.sentence(other)
     assert f"{selection.best.num_finalists} finalists reached the best log-likelihood" in first
     ranking = selection.ranking()
     assert f"{ranking[1].bic - ranking[0].bic:.1f} BIC behind" in second

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import trust as levels
 from .._status import Status
+from ..text import rows
 from ..units import few_values
 from . import doubt
 from .outcome import TOO_FEW, unknown
@@ -37,7 +38,7 @@ def trust(selection: Selection) -> tuple[str, ...]:
     if not ranking:
         return ()
     best = ranking[0]
-    said = [levels.sentence(best.trust, best.closed, best.replicated, best.num_finalists, best.improved, best.stable)]
+    said = [levels.sentence(best)]
     said += _runner_up(selection.criterion, ranking)
     said += doubt.leads(selection.doubts, selection.criterion)
     said += doubt.opinions(selection.doubts, selection.criterion) if len(ranking) > 1 else []
@@ -88,16 +89,16 @@ def _tiny(fit: Fit) -> list[str]:
     smallest = float(fit.sizes.min())
     if fit.spurious or fit.num_components == 1 or smallest >= TINY * (len(fit.columns) + 1):
         return []
-    return [f"The smallest cluster of the choice has only {smallest:g} rows: look at them before you believe in it."]
+    return [f"The smallest cluster of the choice has only {rows(smallest)}: look at them before you believe in it."]
 
 
 def _many(fit: Fit) -> list[str]:
-    """Criteria are made for many rows a parameter: with fewer rows than parameters they hold back (2,000 rows of 50 columns: 3 for 4)."""
+    """Criteria ask many rows a parameter: with few they hold back (2,000 rows of 50 columns: 3 for 4), or see clusters in noise."""
     if fit.num_params <= fit.num_rows:
         return []
     return [
-        f"{_name(fit)} has {fit.num_params:,} parameters for {fit.num_rows:,g} rows: there may well be more groups than the criterion can "
-        "afford; compare structures with fewer parameters."
+        f"{_name(fit)} has {fit.num_params:,} parameters for {fit.num_rows:,g} rows: criteria suppose many rows a parameter, and here may "
+        "find too few clusters, or clusters in noise; compare structures with fewer parameters."
     ]
 
 
