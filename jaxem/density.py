@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from . import families, rowwise, tabular
 from ._parts import parts
-from ._precision import precision
+from ._precision import precision, random_key
 from .columns import frame
 from .noise import Region
 
@@ -174,7 +173,7 @@ class Density:
         weights = self.params.weights / self.params.weights.sum()
         labels = rng.choice(self.num_components, n, p=weights)
         with precision(np.float64):
-            key = jax.random.key(int(rng.integers(2**31)))
+            key = random_key(rng.integers(2**31))
             family, components = self._components()
             rows = rowwise.sample(family, components, key, labels)
         if self.noise is None:

@@ -12,7 +12,7 @@ from . import tabular
 from ._precision import precision
 from .options import Options
 from .prior import Prior
-from .problem import Problem, Progress
+from .problem import Problem, Progress, heard
 from .result import Fit
 from .units import dependence, few_values
 
@@ -104,8 +104,9 @@ def fit(
         raise ValueError(
             f"fit takes one family, got {len(family)} ({', '.join(f.name for f in family)}); use select to compare them"
         )
+    report = heard(progress)
     with precision(options.dtype):
-        problem = Problem(table, family, [k], options, progress)
+        problem = Problem(table, family, [k], options, report)
         if not problem.able:
             raise ValueError(f"num_components is {k}, but the data have only {problem.distinct} distinct rows")
         problem.search() if start is None else problem.run_from(start)

@@ -17,6 +17,7 @@ import numpy as np
 from . import criteria, em, given, tabular
 from . import families as family_names
 from . import init as starts
+from ._precision import outside
 from ._pytree import replace
 from ._status import Status
 from .cell import GIVEN, Cell, Run
@@ -43,6 +44,19 @@ ROUNDING = 10  # sums over rows in two orders differ by a few units of what the 
 Progress = Callable[[str, int, int, float], Any]
 
 
+def heard(progress: Any) -> Progress | None:
+    """The function that is told of progress, as a problem calls it: under the settings of JAX that hold here, those of its owner.
+
+    Raises:
+        TypeError: if it is no function.
+    """
+    if progress is None:
+        return None
+    if not callable(progress):
+        raise TypeError(f"progress must be a function of (phase, done, total, lowest_bic), got {progress!r}")
+    return outside(progress)
+
+
 class Problem:
     """One table in internal units, and the cells to be fitted to it.
 
@@ -51,7 +65,8 @@ class Problem:
         families: Families of one kind: all standardised, or none.
         components: Numbers of components.
         options: How to search.
-        report: Called as runs end, with the phase, how many of its runs have ended, how many there are, and the lowest BIC so far.
+        report: From `heard`, called as runs end: with the phase, how many of its runs have ended, how many there are, and the lowest
+            BIC so far.
     """
 
     def __init__(
@@ -62,8 +77,6 @@ class Problem:
         options: Options,
         report: Progress | None = None,
     ):
-        if report is not None and not callable(report):
-            raise TypeError(f"progress must be a function of (phase, done, total, lowest_bic), got {report!r}")
         self.begun = time.perf_counter()
         self.options, self.work = options, Work()
         self.report = None if report is None else lambda phase, done, total: report(phase, done, total, self.lowest_bic())

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._precision import random_key
 from .models.mixture import MixtureParams
 
 
@@ -124,7 +125,7 @@ def simulate(
     def draw(number: int) -> np.ndarray:
         rng = stream(seed, number)
         labels = rng.choice(len(share), num_rows, p=share)
-        key = jax.random.key(int(rng.integers(2**31)))
+        key = random_key(rng.integers(2**31))
         rows = np.asarray(_sample(family, key, params.components, labels), float)
         rows = rows if noise is None else np.where(rng.random(num_rows) < rest, noise(rng, num_rows), rows)
         return rows if gone is None else np.where(gone, np.nan, rows)

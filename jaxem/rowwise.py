@@ -10,7 +10,7 @@ import numpy as np
 
 from . import tabular
 from ._parts import parts
-from ._precision import precision
+from ._precision import precision, random_key
 from .padding import pad_data, take
 from .patterns import Patterned, as_seen, everywhere, in_order
 from .protocol import Data
@@ -53,7 +53,7 @@ def impute(fit: Density, x: Any, num_draws: int | None, seed: Any) -> np.ndarray
             return np.where(np.isnan(rows), np.einsum("nk,kdn->nd", resp, each), rows)
         out = []
         for _ in range(count):
-            key = jax.random.key(int(rng.integers(2**31)))
+            key = random_key(rng.integers(2**31))
             each = np.asarray(_drawn(family, key, components, data))[..., : len(rows)]
             each = each if fit.noise is None else np.concatenate([each, fit.noise.sample(rng, len(rows)).T[None]])
             own = (resp.cumsum(1) < rng.random((len(rows), 1))).sum(1).clip(max=resp.shape[1] - 1)

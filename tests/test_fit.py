@@ -9,6 +9,7 @@ import os
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import STRUCTURES, structured
@@ -219,7 +220,7 @@ def test_samples_of_many_sizes_share_programs(fitted):
 
 
 def test_what_a_caller_has_set_does_not_reach_in(fitted, x, resp):
-    """Strictness is for code of one's own; and nothing compiles again for it."""
+    """Strictness, hunts for NaN and another random generator are for code of one's own; and nothing compiles again for them."""
     holed, seed = np.where(np.arange(x.size).reshape(x.shape) % 9 == 4, np.nan, x), jax.random.key(1)
 
     def answers():
@@ -227,7 +228,15 @@ def test_what_a_caller_has_set_does_not_reach_in(fitted, x, resp):
         return fit.log_prob(x), fit.predict_proba(holed), fit.impute(holed), fit.sample(3, seed)
 
     wanted, before = answers(), rowwise._log_prob._cache_size()
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.transfer_guard("disallow"):
+    with (
+        jax.numpy_dtype_promotion("strict"),
+        jax.numpy_rank_promotion("raise"),
+        jax.transfer_guard("disallow"),
+        jax.debug_nans(True),
+        jax.debug_infs(True),
+        jax.default_prng_impl("rbg"),
+        jax.threefry_partitionable(False),
+    ):
         for here, there in zip(answers(), wanted, strict=True):
             np.testing.assert_array_equal(here, there)
     assert rowwise._log_prob._cache_size() == before
@@ -243,9 +252,15 @@ def test_a_forked_process_is_told_that_it_cannot_compute(fitted, x, monkeypatch)
 
 
 def test_progress_counts_what_has_ended(x):
-    told = []
-    jaxem.fit(x, "VVV", 3, num_restarts=5, progress=lambda *report: told.append(report))
+    told, widths = [], set()
+
+    def hear(*report):
+        told.append(report)
+        widths.add(str(jnp.ones(1).dtype))
+
+    jaxem.fit(x, "VVV", 3, num_restarts=5, progress=hear)
     assert told
+    assert widths == {str(jnp.ones(1).dtype)}  # what is the caller's runs under the settings of the caller
     phases = {}
     for phase, done, total, _ in told:
         before, same = phases.get(phase, (0, total))

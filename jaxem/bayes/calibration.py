@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import tabular
 from .._picture import figure
-from .._precision import precision
+from .._precision import precision, random_key
 
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def sbc(problem: Problem, *, num_datasets: int = 400, num_draws: int = 99, seed:
         raise ValueError(f"num_draws + 1 must be a multiple of {BINS}, so that every bin holds as many ranks; got {draws}")
     words = tabular.seed_words(seed)
     with precision(np.float64):
-        key = jax.random.key(int(np.random.default_rng(words).integers(2**31)))
+        key = random_key(np.random.default_rng(words).integers(2**31))
         ranks = jax.jit(jax.vmap(functools.partial(_ranks, problem, draws)))(jax.random.split(key, count))
     return Calibration({name: np.asarray(values) for name, values in ranks.items()}, draws)
 

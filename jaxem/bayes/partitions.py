@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from .. import tabular
-from .._precision import precision
+from .._precision import precision, random_key
 from ..init import Starts
 from ..models.mixture import Mixture, MixtureParams
 from . import diagnostics, priors, telescoping
@@ -179,7 +179,7 @@ def sample(
     labels = np.stack([starts.draw("kmeans++", k, chain)[1]().argmax(axis=0) for chain, k in enumerate(sizes)])
     first = length.num_warmup // length.thin
     with precision(np.float64):
-        key = jax.random.key(int(np.random.default_rng(words).integers(2**31)))
+        key = random_key(np.random.default_rng(words).integers(2**31))
         prior, mixing = jax.tree.map(np.asarray, (prior, mixing))
         told, shares, params, kept = jax.device_get(
             telescoping.chains(

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import again, tabular
 from .._compiler import quick_jit
-from .._precision import precision
+from .._precision import precision, random_key
 from ..models.mixture import Mixture, MixtureParams
 from . import _programs, diagnostics, gibbs, laplace, priors, relabel
 from .gaussian import SPHERICAL
@@ -70,7 +70,7 @@ def posterior(
     seconds: dict[str, float] = {}
     with precision(np.float64):
         start = _starts(fit, rows, prior, num_chains, rng)
-        key = jax.random.key(int(rng.integers(2**31)))
+        key = random_key(rng.integers(2**31))
         draws, stats, ratios = _SAMPLE[sampler](key, start, *counts, seconds)
         thin = max(1, int(np.ceil(draws["weights"].size * len(rows) * 4 / BYTES)))
         kept = {name: draws[name][:, ::thin] for name in fit.params.asdict()}

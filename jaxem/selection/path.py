@@ -14,7 +14,7 @@ from .._precision import precision
 from .._status import Status
 from ..options import Options
 from ..prior import Prior
-from ..problem import Problem, Progress
+from ..problem import Problem, Progress, heard
 from ..result import Fit
 from ..units import nearly_collinear
 from . import doubt
@@ -108,10 +108,10 @@ def select(
     parts = tabular.count("num_resamples", num_resamples, 0)
     table = tabular.read(data, weights, labels, missing=True).without_empty_rows()
     problems: list[Problem] = []
-    interrupted = False
+    interrupted, report = False, heard(progress)
     with precision(options.dtype):
         for group in _groups(families, table):
-            problem = Problem(table, group, components, options, progress)
+            problem = Problem(table, group, components, options, report)
             problems.append(problem)
             try:
                 problem.search()

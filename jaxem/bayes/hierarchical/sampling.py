@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from ... import tabular
-from ..._precision import precision
+from ..._precision import precision, random_key
 from . import chains
 from .posterior import HierarchicalPosterior
 
@@ -61,7 +61,7 @@ class Options:
 
     def key(self) -> Any:
         """The JAX key of the seed."""
-        key = jax.random.key(self.seed[0])
+        key = random_key(self.seed[0])
         for word in self.seed[1:]:
             key = jax.random.fold_in(key, word)
         return key
