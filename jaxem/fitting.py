@@ -127,7 +127,7 @@ def _shortage(problem: Problem) -> str:
     if few := few_values(table, cell.num_components) if getattr(cell.family, "standardise", False) else []:
         return few[0][0].lower() + few[0][1:].rstrip(".")
     d, rows = table.x.shape[1], np.count_nonzero(table.weight)
-    needed = cell.num_components * int(cell.family.structure.rows_needed(d)) if hasattr(cell.family, "structure") else 0
+    needed = cell.num_components * int(getattr(cell.family, "rows_needed", lambda _: 0)(d))
     if rows >= needed:
         return ""
     return (

@@ -87,7 +87,8 @@ class Problem:
                 table.require_complete(f"family {family.name!r}")
             family.check(table.x, list(table.columns))
         self.total = float(table.weight.sum())
-        if options.prior is None and any(getattr(family, "full", False) for family in families):
+        bounded = options.prior is not None or "covariances" in options.fixed
+        if not bounded and any(getattr(family, "full", False) for family in families):
             self.table = table = dataclasses.replace(table, warnings=(*table.warnings, *dependence(table)))
         if options.prior is not None:
             said = options.prior.uneven(families, table.x)

@@ -338,6 +338,23 @@ class TestFixed:
         near(fit.params.means, resp.T @ rows / resp.sum(0)[:, None], 1e-4, 1e-4)
         assert fit.num_params == 1 + 4
 
+    @pytest.mark.parametrize("also", [{}, {"means": [[0.0, 0.0], [30.0, 30.0]]}], ids=["alone", "means"])
+    def test_covariances_that_are_given_need_no_rows(self, rng, also):
+        """Two rows far out are a component of their own; nor need columns be independent."""
+        far = np.arange(102) >= 100
+        x = rng.normal(size=(102, 2)) + 30 * far[:, None]
+        means = np.asarray(also.get("means", [x[~far].mean(0), x[far].mean(0)]))
+        squares = ((x - means[far.astype(int)]) ** 2).sum()
+        wanted = 100 * np.log(100 / 102) + 2 * np.log(2 / 102) - 102 * np.log(2 * np.pi) - squares / 2
+        for start in (None, np.eye(2)[far.astype(int)]):
+            fit = jaxem.fit(x, "VVV", 2, fixed={"covariances": [np.eye(2)] * 2, **also}, start=start, tol=1e-9)
+            assert fit.log_likelihood == pytest.approx(wanted, abs=1e-6)
+            assert not fit.spurious
+        x[:, 1] = x[:, 0]
+        fit = jaxem.fit(x, "VVV", 2, fixed={"covariances": [np.eye(2)] * 2, **also}, start=start)
+        assert not fit.spurious
+        assert not fit.warnings
+
     @pytest.mark.parametrize(
         ("asked", "sentence"),
         [

@@ -51,14 +51,9 @@ def admissible(family: Gaussian, params: GaussianParams, counts: np.ndarray) -> 
     in_data = _narrower(SPIKE_IN_DATA, whitener, np.linalg.cholesky(size + RESOLUTION * eye))
     in_pool = _narrower(SPIKE_WITHIN, whitener, np.linalg.cholesky(within))
     spike = in_data & in_pool | _narrower(RESOLUTION, whitener, eye)
-    needed = family.structure.rows_needed(len(spread)) * _unheld(family)
+    needed = family.rows_needed(len(spread))
     enough = counts >= family.unit * (needed + ROWS_TO_SPARE) * (needed > 0)
     return (sound & ~spike & enough).all(-1)
-
-
-def _unheld(family: Gaussian) -> Any:
-    """Whether covariances need rows: 0 under a prior that keeps them from degenerating, else 1."""
-    return 1 if family.prior is None else 1 - family.prior.holds
 
 
 def collapsed(family: Gaussian, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
@@ -73,7 +68,7 @@ def collapsed(family: Gaussian, params: GaussianParams, stats: GaussianStats, li
     within = jnp.sum((stats.count / jnp.sum(stats.count))[:, None, None] * own, 0)
     data = jnp.broadcast_to(jnp.asarray(family.spread, own.dtype), (d, d))
     in_pool, in_data = (d / contract("kij,jl,kil->k", params.whitener, size, params.whitener) for size in (within, data))
-    few = stats.count < family.unit * _unheld(family) * (family.structure.rows_needed(d) - ROWS_TO_SPARE)
+    few = stats.count < family.unit * (family.rows_needed(d) - ROWS_TO_SPARE)
     return jnp.any(live & (few | (in_pool < LEAST_SPREAD) | (in_data < RESOLUTION)))
 
 

@@ -142,6 +142,10 @@ class Gaussian:
         """Means and the free entries of the covariances."""
         return num_components * num_features + self.structure.num_params(num_components, num_features)
 
+    def rows_needed(self, num_features: int) -> Any:
+        """Rows that a component needs for its own part of its covariance: none under a prior that keeps that from degenerating."""
+        return self.structure.rows_needed(num_features) * (1 if self.prior is None else 1 - self.prior.holds)
+
     def admissible(self, params: GaussianParams, counts: np.ndarray) -> np.ndarray:
         """Which runs are no spikes, shape (l,): params and `counts` (l, k; infinite where there is no component) have a lane axis."""
         return degenerate.admissible(self, params, counts)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..._linalg import vech
 from ..._pytree import pytree
+from ..._typing import Array, Bool
 from .family import Gaussian
 from .params import GaussianParams, GaussianStats
 
@@ -25,10 +26,27 @@ class FixedGaussian(Gaussian):
     mean: Any = None
     whitener: Any = None
 
+    @property
+    def full(self) -> bool:
+        """Whether covariances need not be diagonal, and are estimated."""
+        return self.whitener is None and super().full
+
     def num_params(self, num_components: int, num_features: int) -> int:
         """What is left of the means and of the free entries of the covariances."""
         means = num_components * num_features if self.mean is None else 0
         return means + (self.structure.num_params(num_components, num_features) if self.whitener is None else 0)
+
+    def rows_needed(self, num_features: int) -> Any:
+        """None for covariances that are given."""
+        return super().rows_needed(num_features) if self.whitener is None else 0
+
+    def admissible(self, params: GaussianParams, counts: np.ndarray) -> np.ndarray:
+        """Covariances that are given are no spikes, however few rows they have or narrow they are."""
+        return super().admissible(params, counts) if self.whitener is None else np.ones(counts.shape[:-1], bool)
+
+    def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
+        """Covariances that are given go nowhere."""
+        return super().collapsed(params, stats, live) if self.whitener is None else jnp.asarray(False)
 
     def m_step(self, params: GaussianParams, stats: GaussianStats) -> GaussianParams:
         """Maximum-likelihood estimates of what is free: covariances are about the given means."""
