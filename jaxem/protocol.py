@@ -13,7 +13,7 @@ To add a family, write one file in `families/` with
 4. `to_free` and `from_free`: the coordinates in which a step may be extrapolated; `complete`, for L-BFGS; `collapsed`;
 5. what `fit` asks of it before and after, on the host: `name` and `standardise`, `check`, `bind`, `with_residuals`, `admissible`,
    `distance`, `publish` and `adopt`;
-6. what is optional: `observed`, for rows that lack cells; `bounds`, `check_rows`, `log_joint`, `shareable`;
+6. what is optional: `observed`, for rows that lack cells; and what `Family` has in a table;
 7. its name in `families/__init__.py`, and a row in `tests/cases.py`: the laws run over it. `.github/CONTRIBUTING.md` goes through
    this step by step. A family of the user's own needs neither, but its class must be a pytree, registered with JAX.
 
@@ -102,15 +102,35 @@ class Family(Protocol[Params, Stats]):
 
     A family is a JAX pytree (a frozen record of hyperparameters, or a class registered with `jax.tree_util.register_static`), and so
     are its params and its stats (a NamedTuple is one). The methods above the line are called on the host, with NumPy arrays; those below
-    it inside compiled code, and `sample` outside it too. All are needed but `observed`.
+    it inside compiled code, and `sample` outside it too. All that are written out here are needed, `observed` apart.
 
-    A family may have `log_joint(params, log_weights, x)`, shape (k, n), where it has a quicker way than to add
-    log-weights (k,) to `log_prob`; a class that inherits it and has a `log_prob` of its own needs its own.
-    One that sets `shareable = True` says that what it does below the line, `sample` apart, calls nothing of LAPACK (`jnp.linalg`): only
-    then several CPU devices share the work (`devices.mesh_for`).
+    A family may have more. Under these names it must be what the table says; `residuals` is kept for Gaussian families.
 
-    One with `bounds`, a dict, says between which values lie the numbers that it publishes under a name, infinity for none:
-    `{"probabilities": (0, 1)}`. Confidence intervals then stay inside. Weights, rates, variances and correlations have theirs anyway.
+    | name                                | what it is                                                           | without it       |
+    |-------------------------------------|----------------------------------------------------------------------|------------------|
+    | `check_rows(x, columns)`            | `check`, of rows to predict                                          | any will do      |
+    | `log_joint(params, log_weights, x)` | log-weights (k,) added to `log_prob`, (k, n), in a quicker way       | they are added   |
+    | `bounds`                            | between which values what it publishes lies                          | no bounds        |
+    | `shareable`                         | whether several CPU devices may share the work                       | False            |
+    | `smooth`                            | whether its part of the objective has a gradient everywhere          | True             |
+    | `linear`                            | whether fits follow the data under every linear map                  | False            |
+    | `full`                              | whether it has covariances that need not be diagonal                 | False            |
+    | `rows_needed(num_features)`         | rows that each component needs, for what is said of a fit that fails | 0                |
+    | `alone(total)`                      | log-likelihood of one component on the rows bound, of weight `total` | it is fitted     |
+    | `with_prior(…)`, `log_prior(…)`     | the family under a `jaxem.Prior`                                     | `prior=` refused |
+
+    - A class that inherits `log_joint` and has a `log_prob` of its own needs its own.
+    - `bounds` is a dict, infinity for none: `{"probabilities": (0, 1)}`. Confidence intervals then stay inside. Weights, rates,
+      variances and correlations have theirs anyway.
+    - `shareable = True` says that what it does below the line, `sample` apart, calls nothing of LAPACK (`jnp.linalg`): see
+      `devices.mesh_for`.
+    - Where `smooth` is False, searches end without L-BFGS.
+    - Where a family is `full`, a warning names columns that depend on each other: its likelihood then has no maximum.
+    - Where all families of a fit are `linear` and scaled, nearly collinear columns come sphered: `scale` is then not diagonal.
+    - `alone` may return None where it does not know.
+    - `with_prior(prior, num_components, centre, scale, total)` is asked of the bound family; it returns the family whose `m_step`
+      obeys the prior, and as a dict arguments of `jaxem.Prior` that say the same in the data's units, "concentration" among them.
+      That family has `log_prior(params, live)`, a scalar, of the components that are live, (k,).
 
     Attributes:
         name: What results are known by, and the name users type of those that come with jaxem; another one for each family.
@@ -123,7 +143,7 @@ class Family(Protocol[Params, Stats]):
     def check(self, x: Any, columns: list[str]) -> None:
         """Raise ValueError, naming row and column, where rows (n, d) are nothing this family can have made.
 
-        It is called before a fit. Where a family has a method `check_rows` too, the same is asked of rows to predict.
+        It is called before a fit.
         """
         ...
 

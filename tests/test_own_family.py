@@ -281,6 +281,10 @@ SPOILT = {
     r"family 'made' lacks standardise, collapsed\(\): jaxem\.protocol": lambda: made(standardise=None, collapsed=None)(),
     r"name of a family must be a string, got 3": lambda: made(name=3)(),
     r"JAX does not know the class Made of the family 'made': put @jax": lambda: made(lambda cls: cls)(),
+    r"'made' has alone = 3\.0, .* must be a method: jaxem\.protocol\.Family says": lambda: made(alone=3.0)(),
+    r"has full = array\(.* must be True or False: ": lambda: made(full=np.ones(2))(),
+    r"has bounds = 1, .* must be a dict: ": lambda: made(bounds=1)(),
+    r"something called residuals, and this name is kept for Gaussian": lambda: made(residuals=True)(),
     r"'vvv' is that of a family which comes with jaxem": lambda: made(name="vvv")(),
     r"publishes 'weights', which means something else": lambda: publishing("weights", np.copy)(),
     r"publishes 'take', which": lambda: publishing("take", np.copy)(),
@@ -297,6 +301,14 @@ def test_what_it_lacks_is_said(said, x):
     """Before anything is compiled."""
     with pytest.raises((TypeError, ValueError), match=said):
         jaxem.fit(x, SPOILT[said](), 2)
+
+
+def test_too_few_rows_for_it_are_said(x):
+    """By what it says that it needs; a `structure` means nothing to anyone but itself."""
+    spoilt = {"structure": "chain", "collapsed": lambda self, params, stats, live: jnp.asarray(True)}
+    family = made(rows_needed=lambda self, num_features: 3, **spoilt)()
+    with pytest.raises(RuntimeError, match="made with num_components 2 needs at least 6 rows of 1 columns, got 5"):
+        jaxem.fit(x[:5], family, 2, num_restarts=2, moves=False)
 
 
 def test_a_name_is_that_of_one_family(x):

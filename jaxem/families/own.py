@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+
+from .gaussian import Gaussian
 
 
 ATTRIBUTES = ("name", "standardise")
 METHODS = (
     *("check", "bind", "with_residuals", "num_params", "admissible", "distance", "publish", "adopt"),
     *("reference", "log_prob", "expected_stats", "m_step", "complete", "to_free", "from_free", "collapsed", "sample"),
+)
+KINDS: dict[str, Callable[[Any], bool]] = {
+    "True or False": lambda value: isinstance(value, bool | np.bool_),
+    "a method": callable,
+    "a dict": lambda value: isinstance(value, Mapping),
+}
+OPTIONAL = (  # what the engine looks for, and what it must be then
+    *((name, "True or False") for name in ("linear", "full", "smooth")),
+    *(
+        (name, "a method")
+        for name in ("check_rows", "log_joint", "observed", "rows_needed", "alone", "with_prior", "log_prior")
+    ),
+    ("bounds", "a dict"),
 )
 RESERVED = ("weights", "correlations", "asdict", "take")  # by the mixture, by the table of standard errors, by `Params`
 PLACES = {"means": "(k, d)", "rates": "(k, d)", "covariances": "(k, d, d)"}  # names that mean the same everywhere
@@ -22,7 +38,7 @@ def check_family(family: Any) -> None:
     """Whether an object has what `protocol.Family` asks for.
 
     Raises:
-        TypeError: if it lacks something, with its name; or if JAX does not know its class.
+        TypeError: if it lacks something, with its name; if it has something that means another thing; or if JAX does not know its class.
     """
     called = getattr(family, "name", None)
     whose = f"the family {called!r}" if isinstance(called, str) else f"the family {family!r:.60}"
@@ -32,6 +48,17 @@ def check_family(family: Any) -> None:
         raise TypeError(f"{whose} lacks {', '.join(lacking)}: jaxem.protocol.Family says what each is to do")
     if not isinstance(called, str) or not called:
         raise TypeError(f"the name of a family must be a string, got {called!r}")
+    for name, wanted in OPTIONAL:
+        if hasattr(family, name) and not KINDS[wanted](getattr(family, name)):
+            raise TypeError(
+                f"{whose} has {name} = {getattr(family, name)!r:.60}, and what a family has by this name must be {wanted}: "
+                "jaxem.protocol.Family says what it is for; if yours is something else, call it otherwise"
+            )
+    if hasattr(family, "residuals") and not isinstance(family, Gaussian):
+        raise TypeError(
+            f"{whose} has something called residuals, and this name is kept for Gaussian families, whose moments may be taken about "
+            "their means: call it otherwise"
+        )
     kind = type(family).__name__
     if jax.tree_util.all_leaves([family]):
         raise TypeError(
