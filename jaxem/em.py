@@ -4,8 +4,9 @@ The loop is *rotated*: the state holds params together with the sufficient stati
 a step is M, then E. What is reported therefore always belongs to the params beside it. Nothing here is jitted or batched: callers
 compose `jit` and `vmap` (the lanes do both).
 
-Two methods share the loop: `EM` below, and `accelerate.Squarem`. A method is a frozen object with `init` and `step`; its state has
-`params`, `log_likelihood`, `objective`, `num_steps` and `status`.
+Three methods share the loop, and `run` takes each: `EM` below, `accelerate.Squarem` and, for models with `complete`,
+`quasi_newton.QuasiNewton`. A method is a frozen object with `init` and `step`; its state has `params`, `log_likelihood`, `objective`,
+`num_steps` and `status`.
 """
 
 from __future__ import annotations
@@ -260,7 +261,7 @@ def run(
         data: What the model's `e_step` takes, in the same dtype.
         tol: In nats of total objective: stop when less than this is estimated to be missing.
         max_steps: The most E-steps to take after the first.
-        method: `EM()` (the default) or `accelerate.Squarem()`.
+        method: `EM()` (the default), `accelerate.Squarem()` or, where the model has `complete`, `quasi_newton.QuasiNewton()`.
         e_step: In place of `model.e_step`, e.g. `reduce.chunked(model.e_step, 4096)`: rows are then the last axis of all data.
     Returns:
         The method's state: `params`, `log_likelihood`, `objective`, `num_steps`, `status`; `Status(int(state.status))`, from

@@ -71,7 +71,7 @@ class Data:
 
 
 class LatentModel(Protocol[Params, Stats]):
-    """What EM needs of a model: two steps. Five more methods are optional.
+    """What EM needs of a model: two steps. Six more methods are optional.
 
     | method                     | what it returns                                                                | without it |
     |----------------------------|--------------------------------------------------------------------------------|------------|
@@ -80,6 +80,8 @@ class LatentModel(Protocol[Params, Stats]):
     | `from_free(free)`          | the params at such coordinates                                                 | the params |
     | `collapsed(params, stats)` | a bool: is this point degenerate? The run then ends as COLLAPSED               | never      |
     | `magnitude(stats)`         | nats of either sign that the log-likelihood sums: what rounding is measured by | 1          |
+
+    The sixth, `complete`, only `quasi_newton.QuasiNewton` asks for: it is that of a `Family`.
 
     `magnitude` is added to the log-likelihood's own size, and what differs by less than 4 eps of that is taken for rounding. It
     matters where densities of either sign cancel, and in recursions: one over T steps rounds T times at the size of the whole, about

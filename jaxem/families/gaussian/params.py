@@ -16,7 +16,7 @@ class GaussianParams:
 
     Attributes:
         mean: Means, shape (k, d).
-        whitener: Lower triangular W with WᵀW the inverse covariance, shape (k, d, d).
+        whitener: W with WᵀW the inverse covariance, shape (k, d, d): axes in rows for EVE, VVE, EEV and VEV, else lower triangular.
     """
 
     mean: Float[Array, "k d"]
