@@ -110,7 +110,12 @@ class Problem:
         ]
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
         self.sample = self._subsample() if self.able else None
+        self.sample_offset = self.offset if self.sample is None else units.offset_of(self._weight_of(self.sample))
         self.engine = self._all_rows(*((room, room) if whole is rows else (rows, whole)))
+
+    def _weight_of(self, sample: np.ndarray) -> np.ndarray:
+        """Row weights (n,), 0 for rows that are not in the sample."""
+        return np.where(np.isin(np.arange(self.table.num_rows), sample), self.table.weight, 0.0)
 
     def _data(self, rows: np.ndarray, whole: np.ndarray, weight: np.ndarray, label: np.ndarray | None) -> Data | Patterned:
         """Rows (d, n), and the same filled up, padded."""

@@ -201,3 +201,14 @@ def test_where_the_leaders_of_a_subsample_become_spikes_the_next_ones_follow(fai
     best = runs[runs["restart"].isin([run.restart for run in later])]["log_likelihood"].max()
     assert selection.best.log_likelihood == pytest.approx(best)
     assert len(runs) == len(ended[0]) + len(later)
+
+
+def test_runs_on_a_subsample_have_the_log_likelihood_of_its_rows(faithful, monkeypatch):
+    found, samples = problem.Problem._subsample, []
+    monkeypatch.setattr(problem, "SUBSAMPLE", 60)
+    monkeypatch.setattr(problem.Problem, "_subsample", lambda self: samples.append(found(self)) or samples[-1])
+    selection = jaxem.select(faithful, "VVV", 5, num_restarts=8, moves=False)
+    best = selection.best
+    runs = selection.runs.query("finalist and not spurious").groupby("rows")["log_likelihood"].max()
+    assert runs["all"] == pytest.approx(best.log_likelihood)
+    assert 0 < runs["subsample"] - best.log_prob(faithful.iloc[samples[0]]).sum() < 2 * best.num_params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -193,6 +194,24 @@ class TestRestarts:
         (hollow,) = (line for line in ax.lines if line.get_markerfacecolor() == "white")
         np.testing.assert_allclose(hollow.get_xydata(), [[1, -5]])
         assert labels(ax)[-1] == "next to singular, never chosen"
+
+    def test_runs_on_a_subsample_are_below_the_best_of_it(self, selection):
+        fit, few = selection["EEE", 3], []
+        for lane in selection.lanes:
+            there = lane["log_likelihood"] if lane["spurious"] else lane["log_likelihood"] + 800
+            few.append(lane | {"rows": "subsample", "log_likelihood": there})
+        most = [few[0] | {"rows": "all", "origin": "all rows", "family": "EEE", "num_components": 3, "finalist": True}]
+        most = [most[0] | {"log_likelihood": fit.log_likelihood - gap} for gap in (2.0, 0.0)]
+        ax, plain = (
+            plot.restarts(dataclasses.replace(selection, lanes=lanes), "EEE", 3) for lanes in ((*few, *most), selection.lanes)
+        )
+        np.testing.assert_allclose(ax.lines[2].get_xydata(), [[1, 0], [2, 2]], atol=1e-9)
+        for ours, theirs in zip(ax.lines[3:], plain.lines[1:], strict=True):
+            np.testing.assert_allclose(ours.get_xdata(), theirs.get_xdata() + 2)
+            np.testing.assert_allclose(ours.get_ydata(), theirs.get_ydata(), atol=0.01)
+        assert labels(ax) == ["all rows", *labels(plain)]
+        assert re.search(r": 2 on all rows, then \d+ on a subsample$", ax.get_xlabel())
+        assert ax.get_legend().get_title().get_text().endswith("reached the best of the subsample")
 
     def test_a_cell_that_was_not_asked_for(self, selection):
         with pytest.raises(KeyError, match="no fit for"):

@@ -12,7 +12,10 @@ import pytest
 from scipy import stats
 
 import jaxem
-from jaxem import trust
+from jaxem import families, tabular, trust
+from jaxem._precision import precision
+from jaxem.options import Options
+from jaxem.problem import Problem
 
 
 TABLE = [
@@ -86,6 +89,17 @@ def test_runs_have_a_row_for_every_run(selection):
     assert [failed[row.family, row.num_components] for row in selection.table.itertuples()] == selection.table[
         "num_failed"
     ].tolist()
+
+
+def test_a_subsample_with_missing_cells_and_weights_has_its_own_offset(x, monkeypatch):
+    monkeypatch.setattr(Problem, "_subsample", lambda _: np.arange(0, 272, 4))
+    x, weight = x.copy(), np.arange(1.0, 273.0)
+    x[::8, 0] = np.nan
+    with precision(np.float64):
+        problem = Problem(tabular.read(x, weight, missing=True), families.resolve("EEE", 2), [3], Options.once())
+    lacking = ~np.isnan(x) @ -np.log(np.diag(problem.units.scale))
+    assert problem.sample_offset == pytest.approx(weight[::4] @ lacking[::4])
+    assert problem.offset == pytest.approx(weight @ lacking)
 
 
 def test_best_is_the_lowest(selection, faithful):

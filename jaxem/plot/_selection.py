@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..result import Fit
     from ..selection import Selection
 
-ORIGINS = ("start", "split", "merge", "split-merge")
+ORIGINS = ("all rows", "start", "split", "merge", "split-merge")
 MOST_TRACES = 5
 LEAST_GAP = 1e-9  # nats; what is left below is rounding
 
@@ -82,7 +82,9 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
     """Draw how far all runs of one cell ended below its best fit, sorted: was the best log-likelihood replicated?
 
     The scale is logarithmic beyond a tenth of a nat. Pale marks are runs that were given up after the first stage; hollow ones
-    are next to singular, and may lie above the best, as they are never chosen: their likelihood says nothing of the data.
+    are next to singular, and may lie above the best, as they are never chosen: their likelihood says nothing of the data. Where
+    many rows were searched on a subsample first, the runs on all rows come first, then those on the subsample, each below the best on
+    its own rows, for log-likelihoods of different rows do not compare.
 
     Args:
         selection: What `jaxem.select` returned.
@@ -97,9 +99,17 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
 
     fit, runs, ax = selection[family, num_components], selection.runs, axes(ax)
     runs = runs[(runs["family"] == family) & (runs["num_components"] == num_components) & np.isfinite(runs["log_likelihood"])]
-    runs = runs.assign(gap=fit.log_likelihood - runs["log_likelihood"]).sort_values("gap")
+    few = runs["rows"] == "subsample"
+    best = np.where(few, _highest(runs[few]), fit.log_likelihood)
+    runs = runs.assign(gap=best - runs["log_likelihood"]).sort_values(["rows", "gap"])  # "all" before "subsample"
     runs["rank"] = np.arange(1, len(runs) + 1)
     ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    order, level = "run, highest log-likelihood first", "nats below the best"
+    reached = f"{fit.replicated} of {fit.num_finalists} finalists among the starts reached the best"
+    if few.any():
+        order += f": {(~few).sum()} on all rows, then {few.sum()} on a subsample"
+        level, reached = f"{level} on the same rows", f"{reached} of the subsample"
+        ax.axvline((~few).sum() + 0.5, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
     handles = []
     for number, origin in enumerate(origin for origin in ORIGINS if (runs["origin"] == origin).any()):
         some = runs[runs["origin"] == origin]
@@ -117,11 +127,17 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
     ax.yaxis.set_major_formatter("{x:g}")
     ax.invert_yaxis()
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(xlabel="run, highest log-likelihood first", ylabel="nats below the best")
-    reached = f"{fit.replicated} of {fit.num_finalists} finalists among the starts reached the best"
+    ax.set(xlabel=order, ylabel=level)
     look = {"fontsize": 9, "handletextpad": 0.1, "columnspacing": 1.0}
     legend_above(ax, handles, most=4, title=f"{family}, K = {num_components}: {reached}", **look)
     return ax
+
+
+def _highest(runs: pd.DataFrame) -> float:
+    """The highest log-likelihood among runs to convergence; among spikes only where there is nothing else."""
+    ended = runs[runs["finalist"]]
+    sound = ended[~ended["spurious"]]
+    return next((some["log_likelihood"].max() for some in (sound, ended, runs) if len(some)), np.nan)
 
 
 def traces(fits: Fit | Sequence[Fit] | Selection, ax: Axes | None = None) -> Axes:

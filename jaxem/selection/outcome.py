@@ -85,8 +85,10 @@ class Selection:
         """A data frame with one row a run, failed ones included.
 
         Columns: `family`, `num_components`; `origin` (a start, a move, …), `start` (its kind, or the neighbour that was split or
-        merged), `restart` and `round` (its numbers), `rows` ("subsample" where the first stage saw some rows only), `seed`;
-        `log_likelihood` (nats), `num_steps`, `status`; `finalist` (went on after the first stage), `spurious`.
+        merged), `restart` and `round` (its numbers), `rows` ("all", or "subsample": many rows are searched on some of them, and the
+        best runs go on with all, as runs whose origin is "all rows"), `seed`; `log_likelihood` (nats, of the rows it saw: that of a
+        subsample compares with others of the subsample only), `num_steps`, `status`; `finalist` (went on after the first stage),
+        `spurious`.
         """
         import pandas as pd
 

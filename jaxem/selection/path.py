@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from .. import criteria, tabular
 from .. import families as family_names
 from .._precision import precision
 from .._status import Status
+from ..cell import Cell, Run
 from ..options import Options
 from ..prior import Prior
 from ..problem import Problem, Progress, heard
@@ -164,9 +165,9 @@ def _selection(
             "start": run.kind,
             "restart": run.restart,
             "round": run.round,
-            "rows": "subsample" if cell.scout and run.origin != "all rows" else "all",
+            "rows": seen,
             "seed": options.seed[0] if len(options.seed) == 1 else str(options.seed),
-            "log_likelihood": run.log_likelihood + problem.offset,
+            "log_likelihood": run.log_likelihood + offset,
             "num_steps": run.num_steps,
             "status": run.status.name.lower(),
             "finalist": run.finalist,
@@ -174,7 +175,7 @@ def _selection(
         }
         for problem in problems
         for cell in problem.cells
-        for run in [*(cell.scout.runs if cell.scout else []), *cell.runs]
+        for run, seen, offset in _runs(problem, cell)
     ]
     selection = Selection(
         fits=fits,
@@ -195,6 +196,12 @@ def _selection(
     return dataclasses.replace(
         selection, warnings=sentences.warnings(selection, problems), trust_report=sentences.trust(selection)
     )
+
+
+def _runs(problem: Problem, cell: Cell) -> Iterator[tuple[Run, str, float]]:
+    """Every run of a cell, which rows it saw, and what its log-likelihood lacks of theirs in the data's units."""
+    yield from ((run, "subsample", problem.sample_offset) for run in (cell.scout.runs if cell.scout else []))
+    yield from ((run, "all", problem.offset) for run in cell.runs)
 
 
 def _settings(options: Options, problem: Problem) -> dict[str, Any]:
