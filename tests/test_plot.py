@@ -299,6 +299,15 @@ class TestFits:
         assert all((np.diff(line.get_ydata()) <= 1e-9).all() for line in ax.lines)
         assert len(plot.traces(selection.best).lines) == len(plot.traces([selection.best]).lines) == 1
 
+    def test_traces_with_a_prior_end_at_the_fit(self, fitted):
+        """What `history` then holds is not the log-likelihood, but that plus the log-prior up to a constant."""
+        for constant in (20.0, -20.0):
+            ax = plot.traces(dataclasses.replace(fitted, history=fitted.history + constant))
+            steps, gap = ax.lines[0].get_data()
+            np.testing.assert_allclose(gap, fitted.history[-1] - fitted.history[steps - 1], rtol=1e-3)
+            assert gap[-1] < 0.01
+        assert not plot.traces(dataclasses.replace(fitted, history=np.empty(0))).lines[0].get_xdata().size
+
     def test_profile_is_in_units_of_the_data(self, fitted, faithful):
         errors = fitted.standard_errors(faithful)
         ax = plot.profile(fitted, errors)

@@ -153,7 +153,8 @@ def traces(fits: Fit | Sequence[Fit] | Selection, ax: Axes | None = None) -> Axe
         given.ranking()[:MOST_TRACES] if hasattr(given, "ranking") else given if isinstance(given, list | tuple) else [given]
     )
     for number, fit in enumerate(several):
-        gap = fit.log_likelihood - np.asarray(fit.history)
+        history = np.asarray(fit.history)
+        gap = history[-1:] - history  # with a prior not the distance from the log-likelihood: it holds the log-prior too
         steps = np.flatnonzero(np.isfinite(gap) & (gap > LEAST_GAP)) + 1
         look = {"color": colour(number), "marker": marker(number), "markersize": 4, "markevery": 0.1, "linewidth": 1.4}
         ax.plot(steps, gap[steps - 1], **look, label=f"{fit.family}, K = {fit.num_components}: {fit.num_steps} steps")
