@@ -6,6 +6,7 @@ always orange, MCMC blue, and their marks differ as well.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,7 @@ from .compare import some_rows
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .._picture import axes
-from .compare import Comparison
-
+    from .compare import Comparison
 
 EM, MCMC, GREY = "#E69F00", "#0072B2", "#767676"
 DRAWS_SHOWN = 40
@@ -85,8 +84,6 @@ def contours(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 def coclustering(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """The probability that two rows belong together: by EM above the diagonal, by MCMC below it; rows in the order of EM's clusters."""
-    import dataclasses
-
     ax, post = axes(ax, (5.6, 5.0)), comparison.posterior
     rows = some_rows(len(post.responsibilities))
     em = post.responsibilities[rows]
