@@ -1,4 +1,7 @@
-"""Figures outside pyplot, which nobody has to close, and which a notebook shows all the same. Imports matplotlib when it draws."""
+"""Figures outside pyplot, which nobody has to close, and which a notebook shows all the same; colours and markers of all pictures.
+
+Imports matplotlib when it draws.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 SIZE = (6.0, 4.5)  # inches; text keeps its size at 100 dpi, so that 600 pixels are enough
 
 

@@ -1,4 +1,4 @@
-"""A selection as one page of HTML that needs nothing but itself. Imports families, plot and text, and reads selections and fits."""
+"""A selection as one page of HTML that needs nothing but itself. Imports families, plot, prior, selection and text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _storage, families
+from . import _storage, families, plot
 from ._page import bullets, document, figure, prose, table
 from ._version import __version__
+from .prior import DEFAULT, Prior
+from .selection import select
 from .text import NUMBERED
 
 
@@ -69,8 +71,6 @@ def page(selection: Selection, data: Any = None, weights: Any = None, labels: An
 
 def call(selection: Selection) -> str:
     """The call of `jaxem.select` that gives this selection again; settings that it does not name are at their defaults."""
-    from .selection import select
-
     families = list(dict.fromkeys(selection.table["family"]))
     components = sorted(set(selection.table["num_components"].tolist()))
     run = components == list(range(components[0], components[-1] + 1))
@@ -88,8 +88,6 @@ def call(selection: Selection) -> str:
 
 def _prior(told: dict[str, Any]) -> str:
     """The expression of a prior; fields that it does not name are at their defaults."""
-    from .prior import DEFAULT, Prior
-
     named = [f"{name}={value!r}" for name, value in told.items() if value != Prior().to_dict()[name]]
     return f"jaxem.Prior({', '.join(named)})" if named else repr(DEFAULT)
 
@@ -127,8 +125,6 @@ def _table(selection: Selection) -> str:
 
 
 def _pictures(selection: Selection, best: Fit | None, data: Any, errors: StandardErrors | None) -> list[str]:
-    from . import plot
-
     out = []
     if len(selection.table) > 1:
         what = f"{selection.criterion.upper()} by number of components, one line a family"

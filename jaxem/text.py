@@ -1,7 +1,7 @@
 """Fits and parameters in plain text: sentences in lines, tables in blocks, numbers with the digits that they deserve.
 
-The command shows the same tables in a terminal's colours, and counts clusters from 1 where these count from 0. Imports NumPy, families and
-trust.
+The command shows the same tables in a terminal's colours, and counts clusters from 1 where these count from 0. Imports NumPy, families,
+spread and trust.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import families, trust
+from .spread import moments, separation
 
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ def clusters(fit: Fit, most_columns: int, most_clusters: int | None = None, firs
         most_clusters: How many clusters to show, and noise below them; all, and no noise, without it.
         first: The number of the first cluster.
     """
-    from .plot import separation
-
     k, weights, sizes = fit.num_components, fit.params.weights, fit.sizes
     values, caption = _parameters(fit)
     shown = np.sort(separation(fit).argsort()[::-1][:most_columns])
@@ -95,8 +94,6 @@ def clusters(fit: Fit, most_columns: int, most_clusters: int | None = None, firs
 
 def _parameters(fit: Fit) -> tuple[list[list[str]], str]:
     """Each column's parameters by cluster, with the digits that its spread within clusters allows; and what they are."""
-    from .plot import moments
-
     means, variances = moments(fit)
     if fit.family == "poisson":
         return [numbers(column, np.sqrt(column)) for column in means.T], "rates: expected count"

@@ -19,8 +19,8 @@ import jaxem
 
 PACKAGE = pathlib.Path(jaxem.__file__).parent
 
-# What a layer may import at module level: itself and the layers before it. The rooms of an outer layer (5 and up) are closed to
-# each other: only what stands on one line here belongs together.
+# What a layer may import, at module level and in functions: itself and the layers before it. The rooms of an outer layer (5 and up)
+# are closed to each other: only what stands on one line here belongs together.
 LAYERS = {
     0: ["_lazy _pytree _packing _typing _status _linalg _precision _parts _storage _version _compiler _traced _page _picture"],
     1: ["protocol patterns devices em reduce accelerate quasi_newton families"],
@@ -28,13 +28,15 @@ LAYERS = {
     3: [
         "ward noise filling prior options init moves programs padding lanes cell search units terms given publish columns tabular"
         " text criteria trust rowwise density result problem fitting saving convert resampling own_data replicates information"
-        " entries standard_errors again"
+        " spread entries standard_errors again"
     ],
     4: ["selection"],
-    5: ["datasets", "plot", "report", "bayes", "sklearn"],
+    5: ["datasets", "plot report", "bayes", "sklearn"],
     6: ["cli __main__ _words _answer _bayesian _terminal _process io _formats _plain"],
 }
 ROOMS = {room: (layer, line) for layer, lines in LAYERS.items() for line in lines for room in line.split()}
+# The public methods that call outward, for the convenience of who has a fit or a selection at hand.
+OUTWARD = {("result", "posterior", "bayes"), ("selection", "plot", "plot"), ("selection", "report", "report")}
 LIGHT = {"jax", "numpy", "jaxtyping"}
 ALSO = {
     "cli": {"typer"},
@@ -65,15 +67,29 @@ def eager_imports(tree):
             yield from eager_imports(node)
 
 
+def rooms_of(node, path, name):
+    """Rooms of the package that a relative import names."""
+    package = name if path.name == "__init__.py" else name[:-1]
+    base = package[: len(package) - node.level + 1]
+    targets = [(*base, *node.module.split("."))] if node.module else [(*base, alias.name) for alias in node.names]
+    return {target[0] for target in targets}
+
+
+def late_imports(path, name):
+    """Rooms of the package that functions of a module import when they run: (function, room)."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(function) if isinstance(function, functions) else ():
+            if isinstance(node, ast.ImportFrom) and node.level:
+                yield from ((function.name, room) for room in rooms_of(node, path, name))
+
+
 def imports(path, name):
     """Rooms of the package, and other packages, that a module imports at once."""
-    package = name if path.name == "__init__.py" else name[:-1]
     inside, outside = set(), set()
     for node in eager_imports(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            rooms = [(*base, *node.module.split("."))] if node.module else [(*base, alias.name) for alias in node.names]
-            inside |= {target[0] for target in rooms}
+            inside |= rooms_of(node, path, name)
         else:
             names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             outside |= {target.split(".")[0] for target in names}
@@ -87,13 +103,22 @@ def test_every_module_has_a_room():
     assert {room for room, *_ in EDGES} <= set(ROOMS)
 
 
+def inward(room, target):
+    """Whether a room may import another."""
+    (layer, line), (below, other) = ROOMS[room], ROOMS[target]
+    return below < layer or other == line
+
+
 @pytest.mark.parametrize(("room", "inside", "outside"), EDGES, ids=[".".join(name) for _, name in modules() if name])
 def test_imports_run_inward(room, inside, outside):
-    layer, line = ROOMS[room]
     for target in inside:
-        below, other = ROOMS[target]
-        assert below < layer or other == line, f"{room} imports {target}"
+        assert inward(room, target), f"{room} imports {target}"
     assert outside <= LIGHT | ALSO.get(room, set())
+
+
+def test_imports_in_functions_run_inward_too():
+    late = {(name[0], *found) for path, name in modules() if name for found in late_imports(path, name)}
+    assert {(room, function, target) for room, function, target in late if not inward(room, target)} == OUTWARD
 
 
 def promised(path):

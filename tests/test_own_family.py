@@ -231,7 +231,7 @@ def coins(tossed):
 
 def test_its_pictures_and_pages_need_no_means(coins, tossed, tmp_path):
     """Where it publishes neither means nor rates, the moments of its components are those of rows drawn from them."""
-    from jaxem.plot._style import moments
+    from jaxem.spread import moments
 
     wanted = coins.best.params.probabilities
     means, variances = moments(coins.best)

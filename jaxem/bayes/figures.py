@@ -1,4 +1,4 @@
-"""Pictures of EM beside MCMC. Imports compare and NumPy; matplotlib in functions.
+"""Pictures of EM beside MCMC. Imports compare, spread and NumPy; matplotlib in functions.
 
 Each takes a `Comparison` and an `Axes`, or makes one, draws on it and returns it. EM is
 always orange, MCMC blue, and their marks differ as well.
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._picture import axes
+from .._picture import COLOURS, MARKERS, axes
+from ..spread import separation
 from .compare import some_rows
 
 
@@ -62,8 +63,6 @@ def log_likelihood(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 def contours(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """The components by EM over those of some draws: 95 % regions in the two columns that set them apart most, or densities."""
-    from ..plot import separation
-
     ax, fit = axes(ax), comparison.fit
     draws = _some_draws(comparison)
     if len(fit.columns) == 1 or "rates" in draws:
@@ -100,8 +99,6 @@ def coclustering(comparison: Comparison, ax: Axes | None = None) -> Axes:
 def by_k(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """Criteria by number of components, each as its distance from its own best; posterior probabilities of K on the right."""
     from matplotlib.ticker import MaxNLocator
-
-    from ..plot import COLOURS, MARKERS
 
     ax, table = axes(ax), comparison.by_k
     if "family" in table:

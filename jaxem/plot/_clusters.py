@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes, figure
+from ..spread import moments, separation
 from ._style import (
     GREY,
     PALE,
@@ -16,10 +17,8 @@ from ._style import (
     dark,
     legend_above,
     marker,
-    moments,
     noise,
     number,
-    separation,
     share,
     shown,
     two_columns,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes
-from ._style import GREY, colour, legend_above, marker, moments, share
+from ..spread import moments
+from ._style import GREY, colour, legend_above, marker, share
 
 
 if TYPE_CHECKING:

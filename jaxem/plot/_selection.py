@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._picture import axes
-from ._style import COLOURS, GREY, colour, legend_above, marker
+from .._picture import COLOURS, axes
+from ._style import GREY, colour, legend_above, marker
 
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
-"""What all pictures share: colours, markers, legends, the choice of columns. Imports NumPy; matplotlib in functions."""
+"""What all pictures share: colours, markers, legends, the choice of columns. Imports spread and NumPy; matplotlib in functions."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .._picture import COLOURS, MARKERS
+from ..spread import separation
 
 
 if TYPE_CHECKING:
@@ -15,12 +17,9 @@ if TYPE_CHECKING:
 
     from ..result import Fit
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 GREY = "#767676"
 PALE = "#D9D9D9"
 MOST_POINTS = 20_000
-DRAWS = 10_000  # for the moments of a component: its mean is off by a hundredth of its standard deviation
 
 
 def colour(number: int) -> str:
@@ -46,34 +45,6 @@ def shown(rows: np.ndarray) -> np.ndarray:
     if len(rows) <= MOST_POINTS:
         return rows
     return rows[np.sort(np.random.default_rng(0).choice(len(rows), MOST_POINTS, replace=False))]
-
-
-def moments(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of every column within each cluster, shape (k, d) each.
-
-    Of a family of the user's own that publishes no means and covariances they are those of rows drawn from each component, the same
-    each time: what else it publishes need not be by column, nor a place in the data's units.
-    """
-    params = fit.params
-    if hasattr(params, "covariances"):
-        return params.means, np.diagonal(params.covariances, axis1=-2, axis2=-1)
-    if fit.family == "poisson":
-        return params.rates, params.rates
-    means, variances = [], []
-    for k in range(fit.num_components):
-        alone = dataclasses.replace(fit, num_components=1, params=params.take(np.array([k])), terms={})
-        rows = alone.sample(DRAWS)
-        means.append(rows.mean(0))
-        variances.append(rows.var(0))
-    return np.array(means), np.array(variances)
-
-
-def separation(fit: Fit) -> np.ndarray:
-    """How far each column sets the clusters apart: the variance between clusters over that within, noise aside, shape (d,)."""
-    weights = fit.params.weights[:, None] / fit.params.weights.sum()
-    centres, within = moments(fit)
-    between = (weights * (centres - (weights * centres).sum(0)) ** 2).sum(0)
-    return between / np.maximum((weights * within).sum(0), np.finfo(float).tiny)
 
 
 def two_columns(fit: Fit, names: tuple[str, str] | None) -> list[int]:
