@@ -1,4 +1,4 @@
-"""EM beside MCMC on the same model and the same rows: one table, one block of scalars, five figures. Imports posterior and diagnostics."""
+"""EM beside MCMC on the same model and the same rows: one table, one block of scalars, five figures. Imports posterior and selection."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _storage
+from ..selection.stability import adjusted_rand
 from .posterior import Posterior
 
 
@@ -194,7 +195,7 @@ def _partitions(post: Posterior) -> dict[str, float]:
     out = {"co-clustering, root mean square difference": float(np.sqrt(np.mean((apart[0] - apart[1]) ** 2)))}
     if not post.meaningless:
         mean = post.probabilities.mean((0, 1), dtype=np.float64)
-        out["adjusted Rand index of the partitions"] = adjusted_rand(em.argmax(1), mean.argmax(1))
+        out["adjusted Rand index of the partitions"] = adjusted_rand(em.argmax(1), mean.argmax(1), np.ones(len(em)))
         out["responsibilities, mean absolute difference"] = float(np.abs(em - mean).mean())
     return out
 
@@ -217,23 +218,3 @@ def _work(post: Posterior, table: pd.DataFrame) -> dict[str, float]:
 def some_rows(num_rows: int) -> np.ndarray:
     """Numbers of up to `MOST_ROWS` rows, evenly spaced."""
     return np.unique(np.linspace(0, num_rows - 1, min(num_rows, MOST_ROWS)).round().astype(int))
-
-
-def adjusted_rand(a: np.ndarray, b: np.ndarray) -> float:
-    """Agreement of two partitions, 1 for the same and about 0 for independent ones.
-
-    Args:
-        a: Labels, shape (n,).
-        b: Labels, shape (n,).
-    References:
-        Hubert & Arabie 1985, Journal of Classification 2, eq. 5.
-    """
-    counts = np.zeros((a.max() + 1, b.max() + 1))
-    np.add.at(counts, (a, b), 1)
-
-    def pairs(n: np.ndarray) -> float:
-        return float((n * (n - 1) / 2).sum())
-
-    both, one, other, every = pairs(counts), pairs(counts.sum(1)), pairs(counts.sum(0)), pairs(np.array([len(a)]))
-    expected, largest = one * other / every, (one + other) / 2
-    return 1.0 if largest == expected else (both - expected) / (largest - expected)

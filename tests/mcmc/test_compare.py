@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxem
-from jaxem.bayes import compare, compare_em_mcmc
+from jaxem.bayes import compare_em_mcmc
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,6 @@ def test_meaningless_components_leave_label_free_numbers(two, by_nuts):
     assert "forest" not in both.figures()
     assert "mean of waiting" in str(both)
     assert "adjusted Rand index of the partitions" not in both.scalars
-
-
-def test_adjusted_rand_against_scikit_learn(rng):
-    metrics = pytest.importorskip("sklearn.metrics")
-    a, b = rng.integers(0, 3, 50), rng.integers(0, 4, 50)
-    assert compare.adjusted_rand(a, b) == pytest.approx(metrics.adjusted_rand_score(a, b))
-    assert compare.adjusted_rand(a, (a + 1) % 3) == 1
 
 
 def test_others_are_refused(two, by_nuts, fitted):
