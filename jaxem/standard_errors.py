@@ -26,7 +26,7 @@ KINDS = (*ANALYTIC, "bootstrap", "weighted-bootstrap", "parametric-bootstrap", "
 DISSOLVED = 0.5  # a component that shares no more than this with its counterpart has none
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class StandardErrors:
     """How uncertain the parameters of a fit are, as far as sampling goes: that K is right is taken for granted.
 
@@ -154,7 +154,7 @@ def standard_errors(
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Refits:
     """A fit's parameters on many data sets.
 

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import jaxem
@@ -237,3 +238,21 @@ def test_docstring_lists_every_field_once(record):
     lines = itertools.dropwhile(lambda line: line != "Attributes:", inspect.cleandoc(record.__doc__).splitlines())
     listed = [found[1] for line in lines if (found := re.match(r" {4}(\w+): ", line))]
     assert listed == list(inspect.get_annotations(record))
+
+
+RESULTS = (
+    "Fit StandardErrors Refits Selection MergeTree BootstrapLRT CrossValidation Stability Posterior Comparison KComparison LeaveOut"
+    " PartitionPosterior HierarchicalPosterior Calibration"
+)
+
+
+@pytest.mark.parametrize("name", RESULTS.split())
+def test_a_result_is_equal_to_itself_alone(name):
+    """Arrays have no one truth value, and neither they nor dicts have a hash."""
+    (record,) = (record for record in RECORDS if record.__name__ == name)
+    one, other = object.__new__(record), object.__new__(record)
+    for field, made in itertools.product(dataclasses.fields(record), (one, other)):
+        object.__setattr__(made, field.name, np.ones(2))
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2

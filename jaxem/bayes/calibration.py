@@ -42,7 +42,7 @@ class Problem(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Calibration:
     """The outcome of `sbc`.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 1000  # rows, evenly spaced, that co-clustering matrices are compared and drawn on
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """What EM and MCMC say of one mixture.
 

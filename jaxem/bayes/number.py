@@ -25,7 +25,7 @@ CLOSE = 2.0  # standard errors of the difference within which PSIS-LOO is taken 
 EDGE = 0.01  # posterior probability of the largest K above which the range matters
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class KComparison:
     """What is known of the number of components. It holds no rows.
 
@@ -164,7 +164,7 @@ def compare_k(
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class LeaveOut:
     """PSIS-LOO and WAIC of one K.
 

@@ -21,7 +21,7 @@ from .model import family_of
 RHAT_MAX = 1.02  # of the number of components: its chains jump, and agree later than those of means do
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class PartitionPosterior:
     """Draws from the posterior of a mixture whose number of filled components is not fixed. It holds no rows.
 

@@ -26,7 +26,7 @@ FEWEST_FOR_LOO = 100
 ENOUGH = 1000  # draws that predictions average over
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Posterior:
     """Draws from the posterior of a mixture, their components named alike. It holds no data.
 

@@ -23,7 +23,7 @@ FIRST_RANDOM = 2  # the portfolio's number of the first start that is random
 MOST_AT_ONCE = 250
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class BootstrapLRT:
     """The outcome of a test of K components against K + 1.
 

@@ -20,7 +20,7 @@ Partition = tuple[tuple[int, ...], ...]
 CLEAR = 0.01  # share of the largest entropy there can be below which rows are as good as certain
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class MergeTree:
     """A fit's components joined step by step into fewer clusters.
 

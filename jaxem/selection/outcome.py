@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TOO_FEW = "too few distinct rows"  # the status of a cell that was not searched
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Selection:
     """The outcome of `select`: every fit, the choice, and how far it can be trusted. It holds no data.
 

@@ -55,7 +55,7 @@ class Score(criteria.Scored):
     status: Status = Status.CONVERGED
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Stability:
     """How a selection fares on resamples of its data.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .outcome import Selection
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class CrossValidation:
     """How well each cell predicts rows that it has not seen.
 

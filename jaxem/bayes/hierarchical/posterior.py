@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class HierarchicalPosterior:
     """Draws from the posterior of a hierarchical model, in the data's own units. It holds no rows.
 
