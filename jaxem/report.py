@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import os
 import platform
 from typing import TYPE_CHECKING, Any
@@ -64,14 +65,19 @@ def page(selection: Selection, data: Any = None, weights: Any = None, labels: An
     parts += [
         "<h2>How to get this again</h2>",
         f"<pre>{prose(call(selection))}</pre>",
+        *(f"<p><small>{prose(sentence)}</small></p>" for sentence in _own_families(selection)),
         f"<p><small>{_versions()}</small></p>",
     ]
     return document(title, parts, "46rem")
 
 
 def call(selection: Selection) -> str:
-    """The call of `jaxem.select` that gives this selection again; settings that it does not name are at their defaults."""
-    families = list(dict.fromkeys(selection.table["family"]))
+    """The call of `jaxem.select` that gives this selection again; settings that it does not name are at their defaults.
+
+    Families of the user's own are variables in it, for `select` knows them as objects only, and a selection does not keep these.
+    """
+    own = _variables(selection)
+    tried_families = ", ".join(own.get(name, repr(name)) for name in dict.fromkeys(selection.table["family"]))
     components = sorted(set(selection.table["num_components"].tolist()))
     run = components == list(range(components[0], components[-1] + 1))
     tried = f"range({components[0]}, {components[-1] + 1})" if run else components
@@ -83,7 +89,24 @@ def call(selection: Selection) -> str:
     if selection.settings.get("weighted"):
         words.append("weights=weights")
     words += [f"{name}={name}" for name in selection.settings.get("given", ())]
-    return f"jaxem.select({', '.join(['data', str(families), str(tried), *words, f'seed={seed}'])})"
+    return f"jaxem.select({', '.join(['data', f'[{tried_families}]', str(tried), *words, f'seed={seed}'])})"
+
+
+def _variables(selection: Selection) -> dict[str, str]:
+    """The variable that stands for each family of the user's own: its name, where that is one and has no other meaning in the call."""
+    own = [name for name in dict.fromkeys(selection.table["family"]) if name not in families.names()]
+    taken = {"jaxem", *inspect.signature(select).parameters}
+    taken |= {f"family_{number}" for number in range(len(own))}
+    able = [name.isidentifier() and not keyword.iskeyword(name) and name not in taken for name in own]
+    return {name: name if plain else f"family_{number}" for number, (name, plain) in enumerate(zip(own, able, strict=True))}
+
+
+def _own_families(selection: Selection) -> list[str]:
+    """What the variables in the call are."""
+    return [
+        f"Here `{variable}` is your own family {name!r}: the object itself, with the same numbers, not its name."
+        for name, variable in _variables(selection).items()
+    ]
 
 
 def _prior(told: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import jaxem
+from jaxem import report
 from jaxem.families import gaussian, resolve
 
 
@@ -227,6 +228,18 @@ def tossed():
 @pytest.fixture(scope="module")
 def coins(tossed):
     return jaxem.select(tossed, Coins(), 2, num_restarts=4, moves=False)
+
+
+def test_a_report_asks_for_the_family_itself(coins, tossed):
+    """Its name means nothing to `select`."""
+    call = report.call(coins)
+    assert call.startswith("jaxem.select(data, [coins], range(2, 3), ")
+    again = eval(call, {"jaxem": jaxem, "data": tossed, "coins": Coins()})
+    pd.testing.assert_frame_equal(again.table, coins.table)
+    assert "<code>coins</code> is your own family &#x27;coins&#x27;: the object itself" in report.page(coins)
+    for name in ("slowed-0.5", "lambda", "data", "family_0"):
+        named = dataclasses.replace(coins, cells=tuple(cell | {"family": name} for cell in coins.cells))
+        assert "(data, [family_0], " in report.call(named)
 
 
 def test_its_pictures_and_pages_need_no_means(coins, tossed, tmp_path):
