@@ -78,10 +78,12 @@ def from_sklearn(estimator: Any, data: Any = None, weights: Any = None) -> Fit:
 
     Args:
         estimator: A fitted `sklearn.mixture.GaussianMixture`, or a subclass.
-        data: The rows it was fitted to, for the log-likelihood and the criteria; without them these are NaN.
+        data: The rows it was fitted to, for the log-likelihood and the criteria; without them these are NaN. A frame's columns are
+            found by name where the estimator knows names, and by position where it does not.
         weights: Row weights (n,), if the rows have some.
     Raises:
         TypeError: if it is no fitted `GaussianMixture`.
+        ValueError: for rows of other columns.
     """
     if not hasattr(estimator, "precisions_cholesky_") or getattr(estimator, "covariance_type", None) not in families.SKLEARN:
         raise TypeError(f"from_sklearn takes a fitted GaussianMixture, got {estimator!r}; call its fit first")
@@ -111,7 +113,8 @@ def from_sklearn(estimator: Any, data: Any = None, weights: Any = None) -> Fit:
     )
     if data is None:
         return fit
-    table = tabular.read(data, weights)
+    rows = fit.rows(data if hasattr(estimator, "feature_names_in_") else tabular.read(data).x)
+    table = tabular.read(rows, weights)
     return dataclasses.replace(_with_rows(fit, table), history=np.asarray(estimator.lower_bounds_) * table.weight.sum())
 
 

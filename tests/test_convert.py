@@ -61,6 +61,10 @@ def test_what_scikit_learn_fitted_is_taken_on(faithful):
     assert fit.log_likelihood == pytest.approx(theirs.score(faithful) * len(faithful))
     assert fit.bic == pytest.approx(theirs.bic(faithful))
     assert not fit.converged
+    turned = jaxem.Fit.from_sklearn(theirs, faithful[["waiting", "eruptions"]].assign(more=1.0), np.full(len(faithful), 2.0))
+    assert turned.log_likelihood == pytest.approx(2 * fit.log_likelihood)
+    with pytest.raises(ValueError, match="the fit uses column 'waiting', which these data lack"):
+        jaxem.Fit.from_sklearn(theirs, faithful[["eruptions"]])
     assert jaxem.fit(faithful, fit.family, 2, start=fit.params).log_likelihood >= fit.log_likelihood
     alone = jaxem.Fit.from_sklearn(theirs)
     assert np.isnan(alone.log_likelihood)
