@@ -57,8 +57,15 @@ def to_sklearn(fit: Fit) -> Any:
     estimator.lower_bound_ = fit.log_likelihood / fit.num_rows
     estimator.lower_bounds_ = (fit.history / fit.num_rows).tolist()
     estimator.n_features_in_ = len(fit.columns)
-    estimator.feature_names_in_ = np.array(fit.columns, dtype=object)
+    if not _numbered(fit.input_columns or fit.columns):  # scikit-learn warns wherever rows then come without names
+        estimator.feature_names_in_ = np.array(fit.columns, dtype=object)
     return estimator
+
+
+def _numbered(names: tuple[str, ...]) -> bool:
+    """Whether columns are but counted, from x1 as those of arrays are, or from 0 as pandas does it: no user's own names."""
+    places = range(len(names))
+    return names in (tuple(f"x{j + 1}" for j in places), tuple(map(str, places)))
 
 
 def _covariance_type(code: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import jax
 import numpy as np
@@ -71,6 +72,18 @@ def test_what_scikit_learn_fitted_is_taken_on(faithful):
     np.testing.assert_array_equal(alone.predict(faithful), fit.predict(faithful))
     with pytest.raises(TypeError, match="takes a fitted GaussianMixture"):
         jaxem.Fit.from_sklearn(mixture.GaussianMixture(2))
+
+
+def test_names_go_along_where_they_are_the_users_own(fits, faithful, x):
+    """scikit-learn warns where a frame was seen and an array comes, or the other way round."""
+    fit = fits["VVV"]
+    assert fit.to_sklearn().feature_names_in_.tolist() == ["eruptions", "waiting"]
+    for names in (("x1", "x2"), ("0", "1")):
+        counted = dataclasses.replace(fit, columns=names, input_columns=names).to_sklearn()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.testing.assert_array_equal(counted.predict(x), fit.predict(x))
+        assert jaxem.Fit.from_sklearn(counted, faithful).log_likelihood == pytest.approx(fit.log_prob(x).sum())
 
 
 @pytest.mark.slow
