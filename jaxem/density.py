@@ -136,10 +136,14 @@ class Density:
     def _checked(self, x: Any) -> np.ndarray:
         """Rows (n, d) of which the family has densities; no row is no error."""
         rows = self.rows(x, missing=True, empty=True)
+        self._check(rows)
+        return rows
+
+    def _check(self, rows: np.ndarray) -> None:
+        """Refuse rows (n, d) that the family cannot have made."""
         check = getattr(self._family(), "check_rows", None)  # a family of the user's own may have none
         if check is not None and len(rows):
             check(rows, list(self.columns))
-        return rows
 
     def _log_joint(self, rows: np.ndarray) -> np.ndarray:
         """See `log_joint`."""

@@ -40,25 +40,31 @@ def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str,
 
 def impute(fit: Density, x: Any, num_draws: int | None, seed: Any) -> np.ndarray:
     """See `Fit.impute`."""
-    rows, resp = fit.rows(x, missing=True), fit.predict_proba(x)
-    count = None if num_draws is None else tabular.count("num_draws", num_draws)
-    rng = np.random.default_rng(tabular.seed_words(seed))
+    rows = fit.rows(x, missing=True)
+    fit._check(rows)
     family, components = fit._components()
+    _require_seen(family, rows, fit.columns)
+    count = None if num_draws is None else tabular.count("num_draws", num_draws)
+    rngs = np.random.default_rng(tabular.seed_words(seed)).spawn(count or 0)  # each draw has its own
+    out = np.tile(rows, (1 if count is None else count, 1, 1))
+    incomplete = np.flatnonzero(np.isnan(rows).any(axis=1))
     with precision(np.float64):
-        data = _on_device(rows, family, fit.columns)
-        if count is None:
-            each = np.asarray(_completed(family, components, data))[..., : len(rows)]
-            if fit.noise is not None:
-                each = np.concatenate([each, np.broadcast_to(fit.noise.middle[None, :, None], each[:1].shape)])
-            return np.where(np.isnan(rows), np.einsum("nk,kdn->nd", resp, each), rows)
-        out = []
-        for _ in range(count):
-            key = random_key(rng.integers(2**31))
-            each = np.asarray(_drawn(family, key, components, data))[..., : len(rows)]
-            each = each if fit.noise is None else np.concatenate([each, fit.noise.sample(rng, len(rows)).T[None]])
-            own = (resp.cumsum(1) < rng.random((len(rows), 1))).sum(1).clip(max=resp.shape[1] - 1)
-            out.append(np.where(np.isnan(rows), each[own, :, np.arange(len(rows))], rows))
-        return np.array(out)
+        for some in parts(len(incomplete)):  # filled in under every component, all rows may not fit into memory
+            which = incomplete[some]
+            here = rows[which]
+            gone, resp, data = np.isnan(here), fit.predict_proba(here), _on_device(here, family, fit.columns)
+            if count is None:
+                each = np.asarray(_completed(family, components, data))[..., : len(here)]
+                if fit.noise is not None:
+                    each = np.concatenate([each, np.broadcast_to(fit.noise.middle[None, :, None], each[:1].shape)])
+                out[0, which] = np.where(gone, np.einsum("nk,kdn->nd", resp, each), here)
+            for rng, drawn in zip(rngs, out, strict=False):
+                key = random_key(rng.integers(2**31))
+                each = np.asarray(_drawn(family, key, components, data))[..., : len(here)]
+                each = each if fit.noise is None else np.concatenate([each, fit.noise.sample(rng, len(here)).T[None]])
+                own = (resp.cumsum(1) < rng.random((len(here), 1))).sum(1).clip(max=resp.shape[1] - 1)
+                drawn[which] = np.where(gone, each[own, :, np.arange(len(here))], here)
+    return out[0] if count is None else out
 
 
 def sample(family: Any, components: Any, key: Any, labels: np.ndarray) -> np.ndarray:
@@ -88,9 +94,14 @@ def _on_device(rows: np.ndarray, family: Any, columns: tuple[str, ...]) -> Data 
     weight = np.ones(len(rows))
     if not np.isnan(rows).any():
         return pad_data(rows.T, weight, np.float64)
-    if not hasattr(family, "observed"):
-        tabular.Table(rows, weight, columns).require_complete(f"family {family.name!r}")
+    _require_seen(family, rows, columns)
     return pad_data(rows.T, weight, np.float64, filled=np.nan_to_num(rows.T), coarse=True)
+
+
+def _require_seen(family: Any, rows: np.ndarray, columns: tuple[str, ...]) -> None:
+    """Refuse missing cells where the family takes complete rows only."""
+    if not hasattr(family, "observed"):
+        tabular.Table(rows, np.ones(len(rows)), columns).require_complete(f"family {family.name!r}")
 
 
 @jax.jit

@@ -9,6 +9,7 @@ from helpers import agree, matching
 from scipy import stats
 
 import jaxem
+from jaxem import _parts, rowwise
 from jaxem.families import gaussian
 from jaxem.options import Options
 from jaxem.problem import Problem
@@ -203,6 +204,29 @@ def test_impute(fit, holed, x):
     some = pd.DataFrame(holed[:8], columns=["x1", "x2"])[["x2", "x1"]]
     agree(fit.impute(some), means[:8])
     assert np.abs(means - x)[gone[:, 0], 0].mean() < 0.8 * np.abs(x.mean(0) - x)[gone[:, 0], 0].mean()
+
+
+def test_impute_works_on_a_few_incomplete_rows_at_once(fit, holed, monkeypatch):
+    """One row filled in under every component takes k times its room: complete rows are not, and others not all together."""
+    seen = []
+
+    def recorded(rows, *more):
+        seen.append(len(rows))
+        return on_device(rows, *more)
+
+    wanted, on_device = fit.impute(holed), rowwise._on_device
+    monkeypatch.setattr(rowwise, "parts", lambda num_rows: _parts.parts(num_rows, 32))
+    monkeypatch.setattr(rowwise, "_on_device", recorded)
+    agree(fit.impute(holed), wanted)
+    several = fit.impute(holed, num_draws=2)
+    assert max(seen) == 32
+    gone = np.isnan(holed)
+    assert np.isfinite(several).all()
+    assert (several[0] != several[1])[gone].all()
+    agree(fit.impute(holed, num_draws=1), several[:1])
+    seen.clear()
+    agree(fit.impute(wanted, num_draws=2), np.stack([wanted, wanted]))
+    assert not seen
 
 
 def test_draws_have_the_moments(fit, holed):
