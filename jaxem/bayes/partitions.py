@@ -11,14 +11,18 @@ import jax
 import numpy as np
 
 from .. import tabular
+from .._parts import parts
 from .._precision import precision, random_key
 from ..init import Starts
 from ..models.mixture import Mixture, MixtureParams
+from ..padding import coarse_bucket
 from . import diagnostics, priors, telescoping
 from .model import family_of
 
 
 RHAT_MAX = 1.02  # of the number of components: its chains jump, and agree later than those of means do
+ROWS = 1024  # new rows at once: each has a density under every kept mixture
+BLOCK = 2**19  # numbers in a block of draws
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -98,11 +102,15 @@ class PartitionPosterior:
     def log_prob(self, x: Any) -> np.ndarray:
         """Log predictive density of new rows, averaged over the kept mixtures, in nats, (n,)."""
         rows = tabular.read(x).x
+        out = np.empty(len(rows))
         with precision(np.float64):
-            each = np.asarray(rows_under(self.prior, rows.T, self.params))
-        flat = each.reshape(-1, len(rows))
-        top = flat.max(axis=0)
-        return top + np.log(np.exp(flat - top).mean(axis=0))
+            for some in parts(len(rows), ROWS):
+                here = rows[some]
+                padded = np.pad(here, ((0, coarse_bucket(len(here)) - len(here)), (0, 0)), mode="edge")
+                each = np.asarray(rows_under(self.prior, padded.T, self.params))[..., : len(here)]
+                top = each.max(axis=(0, 1))
+                out[some] = top + np.log(np.exp(each - top).mean(axis=(0, 1)))
+        return out
 
     def to_arviz(self) -> Any:
         """An ArviZ container of what does not depend on labels."""
@@ -212,11 +220,13 @@ def sample(
 def rows_under(prior: Any, x: Any, params: MixtureParams) -> Any:
     """Log-density of rows (d, n) under mixtures with axes (c, t) in front: (c, t, n)."""
     family = family_of(prior)
+    chains, kept, k = params.log_weights.shape
 
     def one(mixture: MixtureParams) -> Any:
         return jax.nn.logsumexp(Mixture(family).log_joint(mixture, x), axis=0)
 
-    return jax.lax.map(jax.vmap(one), params)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), params)
+    return jax.lax.map(one, flat, batch_size=max(1, BLOCK // (x.size * k))).reshape(chains, kept, -1)
 
 
 def components_prior(prior: Any, x: np.ndarray, family: Any) -> Any:

@@ -15,6 +15,8 @@ from scipy.special import gammaln
 
 import jaxem
 from jaxem.bayes import GaussianPrior, PoissonPrior, mixing, number, partitions
+from jaxem.families.poisson import PoissonParams
+from jaxem.models.mixture import MixtureParams
 
 
 COUNTS = np.array([[0.0], [1.0], [7.0], [9.0]])
@@ -229,6 +231,28 @@ def test_posterior_of_partitions(by_k):
     grid = np.arange(0.0, 100.0)
     assert np.exp(by_k.posterior.log_prob(grid)).sum() == pytest.approx(1.0, abs=1e-3)
     assert by_k.posterior.to_arviz()["posterior"]["num_components"].shape == (4, 2000)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """A posterior of two chains with 60 kept sweeps each, made up."""
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((2, 60, 40)) < 0.2, rng.integers(5, size=(2, 60, 40)), np.arange(40) % 3).astype(np.int32)
+    params = MixtureParams(np.log(rng.dirichlet(np.ones(5), (2, 60))), PoissonParams(rng.gamma(3.0, 2.0, (2, 60, 5, 1))))
+    numbers = [np.full((2, 60), 3)] * 3 + [np.zeros((2, 60)), np.ones(3) / 3]
+    return partitions.PartitionPosterior("test", *numbers, params, labels, POISSON, 0.0)
+
+
+def test_new_rows_have_the_mean_density_of_the_kept_mixtures(drawn, monkeypatch):
+    """A few rows at a time under a few mixtures: on the way to (c, t, n) numbers there is no room for those of all components."""
+    x = np.random.default_rng(1).poisson(6.0, (45, 1)).astype(float)
+    each = stats.poisson(drawn.params.components.rate[..., 0]).pmf(x[:, :, None, None])
+    wanted = np.log((np.exp(drawn.params.log_weights) * each).sum(-1).mean((1, 2)))
+    monkeypatch.setattr(partitions, "ROWS", 32)
+    np.testing.assert_allclose(drawn.log_prob(x), wanted, rtol=1e-12)
+    many = jax.tree.map(lambda leaf: np.repeat(leaf, 50, axis=1), drawn.params)
+    program = partitions.rows_under.lower(POISSON, np.zeros((1, 512)), many).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 8 * 512 * many.log_weights.size / 2
 
 
 BAD = {
