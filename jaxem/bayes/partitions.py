@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from .model import family_of
 RHAT_MAX = 1.02  # of the number of components: its chains jump, and agree later than those of means do
 ROWS = 1024  # new rows at once: each has a density under every kept mixture
 BLOCK = 2**19  # numbers in a block of draws
+MEMBERS = 2**21  # numbers that say who is in which component
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -78,11 +80,8 @@ class PartitionPosterior:
 
     def coclustering(self) -> np.ndarray:
         """How often two rows share a component, (n, n), float64."""
-        flat = self.labels.reshape(-1, self.labels.shape[-1])
-        out = np.zeros((flat.shape[1],) * 2)
-        for labels in flat:
-            out += labels[:, None] == labels
-        return out / len(flat)
+        flat = self._flat()
+        return _times_together(flat) / len(flat)
 
     def partition(self) -> np.ndarray:
         """The kept partition nearest to all others, (n,): its expected number of misplaced pairs (Binder's loss) is least.
@@ -92,12 +91,17 @@ class PartitionPosterior:
         References:
             Dahl 2006, in Bayesian Inference for Gene Expression and Proteomics, Cambridge.
         """
-        together = self.coclustering()
-        flat = np.unique(self.labels.reshape(-1, self.labels.shape[-1]), axis=0)
-        loss = [((labels[:, None] == labels) * (1 - 2 * together)).sum() for labels in flat]
-        best = flat[int(np.argmin(loss))]
+        flat = self._flat()
+        loss = len(flat) - 2 * _times_together(flat)  # of every pair that is put together, whole numbers
+        flat = np.unique(flat, axis=0)
+        total = np.concatenate([_within(labels, loss) for labels in _several(flat)])
+        best = flat[int(np.argmin(total))]
         sizes = np.bincount(best)
         return np.argsort(np.argsort(-sizes, kind="stable"))[best]
+
+    def _flat(self) -> np.ndarray:
+        """The kept partitions of all chains, (s, n)."""
+        return self.labels.reshape(-1, self.labels.shape[-1])
 
     def log_prob(self, x: Any) -> np.ndarray:
         """Log predictive density of new rows, averaged over the kept mixtures, in nats, (n,)."""
@@ -214,6 +218,38 @@ def sample(
         prior=prior,
         seconds=time.perf_counter() - begun,
     )
+
+
+def _several(flat: np.ndarray) -> Iterator[np.ndarray]:
+    """Partitions (s, n), some at a time: so many that who is in which of their components is no large array."""
+    return (flat[some] for some in parts(len(flat), max(1, MEMBERS // (flat.shape[1] * (int(flat.max()) + 1)))))
+
+
+def _members(labels: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Who is in which component, 0 or 1, (n, m), and the partition (m,) that each component is of; of partitions (s, n)."""
+    k = int(labels.max()) + 1
+    number = labels + k * np.arange(len(labels))[:, None]
+    filled = np.bincount(number.ravel()) > 0
+    out = np.zeros((labels.shape[1], int(filled.sum())), dtype)
+    out[np.arange(len(out)), (np.cumsum(filled) - 1)[number]] = 1
+    return out, np.flatnonzero(filled) // k
+
+
+def _times_together(flat: np.ndarray) -> np.ndarray:
+    """In how many of some partitions (s, n) two rows share a component, (n, n), float64."""
+    num_rows = flat.shape[1]
+    out = np.zeros((num_rows, num_rows))
+    for labels in _several(flat):
+        members, _ = _members(labels, np.float32)  # which counts no further than 2²⁴, and there are fewer partitions at a time
+        for some in parts(num_rows, max(1, MEMBERS // num_rows)):
+            out[some] += members[some] @ members.T
+    return out
+
+
+def _within(labels: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """The sum of a loss (n, n) over all pairs that share a component, for each of some partitions (s, n): (s,)."""
+    members, owner = _members(labels, np.float64)
+    return np.bincount(owner, ((loss @ members) * members).sum(axis=0), len(labels))
 
 
 @jax.jit

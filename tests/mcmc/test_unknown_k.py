@@ -255,6 +255,18 @@ def test_new_rows_have_the_mean_density_of_the_kept_mixtures(drawn, monkeypatch)
     assert program.memory_analysis().temp_size_in_bytes < 8 * 512 * many.log_weights.size / 2
 
 
+def test_summaries_of_partitions_are_those_of_all_pairs(drawn, monkeypatch):
+    monkeypatch.setattr(partitions, "MEMBERS", 2000)  # ten partitions at a time, and all rows; else one would do here
+    flat = drawn.labels.reshape(-1, 40)
+    same = flat[:, :, None] == flat[:, None]
+    together = same.mean(axis=0)
+    np.testing.assert_allclose(drawn.coclustering(), together, rtol=1e-15)
+    best = flat[(same * (1 - 2 * together)).sum((1, 2)).argmin()]
+    ours = drawn.partition()
+    np.testing.assert_array_equal(ours[:, None] == ours, best[:, None] == best)
+    assert (np.diff(np.bincount(ours)) <= 0).all()
+
+
 BAD = {
     "method": ({"method": "bridge"}, ValueError, "method must be one of 'telescoping', 'loo', got 'bridge'"),
     "no K": ({"num_components": []}, ValueError, "num_components must hold at least one number"),
