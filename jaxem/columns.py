@@ -20,8 +20,8 @@ def named(data: Any) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
         data = data.to_frame()  # a pandas or polars Series
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
         names = [str(name) for name in data.columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"column names must be distinct, and {twice!r} occurs {names.count(twice)} times")
         series = [data[name] for name in data.columns]
     elif hasattr(data, "__dataframe__"):

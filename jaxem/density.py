@@ -210,12 +210,14 @@ class Density:
         """
         names, x = self.input_columns or self.columns, frame(x)
         if hasattr(x, "columns") and hasattr(x, "__getitem__"):
-            lacking = [name for name in self.columns if name not in [str(column) for column in x.columns]]
+            there = set(map(str, x.columns))
+            lacking = [name for name in self.columns if name not in there]
             if lacking:
                 raise ValueError(
                     f"the fit uses column {lacking[0]!r}, which these data lack; they have {list(map(str, x.columns))}"
                 )
-            x = x[[column for column in x.columns if str(column) in self.columns]]
+            wanted = set(self.columns)
+            x = x[[column for column in x.columns if str(column) in wanted]]
             names = tuple(str(column) for column in x.columns)
         values = tabular.read(x, missing=missing, empty=empty).x
         if values.shape[1] == len(self.columns) != len(names):
@@ -224,4 +226,7 @@ class Density:
             raise ValueError(
                 f"the fit has {len(self.columns)} columns {list(self.columns)}, but these data have {values.shape[1]}"
             )
-        return values if names == self.columns else values[:, [names.index(name) for name in self.columns]]
+        if names == self.columns:
+            return values
+        place = {name: number for number, name in enumerate(names)}
+        return values[:, [place[name] for name in self.columns]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import warnings
 
@@ -150,6 +151,22 @@ def test_new_rows_are_found_by_name_or_by_place(fitted, faithful, x):
         fitted.predict(faithful[["eruptions"]])
     with pytest.raises(ValueError, match=r"the fit has 2 columns \['eruptions', 'waiting'\], but these data have 3"):
         fitted.predict(np.ones((4, 3)))
+
+
+def test_columns_are_looked_up_and_not_searched_for(fitted):
+    """Names are looked at a few times each, however many there are: what is asked row by row has no time for their square."""
+    looks = []
+
+    class Name(str):
+        def __str__(self):
+            looks.append(self)
+            return str.__str__(self)
+
+    names = tuple(f"c{j}" for j in range(40))
+    row = pd.DataFrame([range(40)], columns=pd.Index(map(Name, names[::-1]), dtype=object))
+    wide = dataclasses.replace(fitted, columns=names, input_columns=names)
+    np.testing.assert_array_equal(wide.rows(row), [range(39, -1, -1)])
+    assert 0 < len(looks) <= 10 * len(names)
 
 
 @pytest.mark.parametrize("family", ["EEE", "poisson"])
