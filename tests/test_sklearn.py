@@ -345,9 +345,25 @@ class TestMixtureSelector:
         one, two = drawn.fit(faithful).selection_.seed, drawn.fit(faithful).selection_.seed
         assert one != two
 
-    def test_bad_values_are_named(self, faithful):
-        with pytest.raises(ValueError, match="criterion must be one of"):
-            MixtureSelector(criterion="bicc").fit(faithful)
+    @pytest.mark.parametrize(
+        ("name", "value", "told"),
+        [
+            ("criterion", "bicc", "criterion must be one of"),
+            ("n_components", [0, 1], "n_components must be at least 1, got 0"),
+            ("n_components", "3", "n_components must be a whole number, got '3'"),
+            ("n_components", [], "n_components must hold at least one number, got none"),
+            ("n_init", 0, "n_init must be at least 1, got 0"),
+            ("n_finalists", 2.5, "n_finalists must be a whole number, got 2.5"),
+            ("max_iter", 0, "max_iter must be at least 1, got 0"),
+            ("random_state", -1, "random_state must be at least 0, got -1"),
+            ("random_state", "one", "random_state must be an int, a RandomState or None, got 'one'"),
+        ],
+    )
+    def test_bad_values_are_named(self, faithful, name, value, told):
+        """By the estimator's own names: `select` has others."""
+        estimator = MixtureSelector().set_params(**{name: value})
+        with pytest.raises((TypeError, ValueError), match=f"^{told}"):
+            estimator.fit(faithful)
 
 
 def test_without_scikit_learn_it_says_what_to_install():

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .. import tabular
 from ..result import Fit
 from ..selection import Selection, select
 from ._weights import Score
@@ -92,18 +93,17 @@ class MixtureSelector(Score, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             self.
         Raises:
             ValueError: for bad values.
+            TypeError: for values of the wrong kind.
             RuntimeError: if no fit can be chosen, with the reasons.
         """
+        sizes, seed = self._checked()
         X = np.asarray(validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_all_finite="allow-nan"))
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         rows, weights = _merged(X, weight)
-        seed = self.random_state
-        if not isinstance(seed, int | np.integer):
-            seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
         self.selection_ = select(
             self._named(rows),
             self.families,
-            self.n_components,
+            sizes,
             criterion=self.criterion,
             num_restarts=self.n_init,
             num_finalists=self.n_finalists,
@@ -119,6 +119,18 @@ class MixtureSelector(Score, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.n_iter_ = self.best_.num_steps
         self.labels_ = self.best_.predict(X)
         return self
+
+    def _checked(self) -> tuple[list[int], int]:
+        """The numbers of components and a seed; what `select` calls otherwise is refused by the name that it has here."""
+        sizes = tabular.counts("n_components", self.n_components)
+        for name in ("n_init", "n_finalists", "max_iter"):
+            tabular.count(name, getattr(self, name))
+        if isinstance(self.random_state, int | np.integer):
+            return sizes, tabular.count("random_state", self.random_state, 0)
+        try:
+            return sizes, int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        except ValueError:
+            raise ValueError(f"random_state must be an int, a RandomState or None, got {self.random_state!r}") from None
 
     def _named(self, X: np.ndarray) -> Any:
         """Rows with the names of their columns, where these are known."""
