@@ -345,6 +345,9 @@ class TestMixtureSelector:
         one, two = drawn.fit(faithful).selection_.seed, drawn.fit(faithful).selection_.seed
         assert one != two
 
+    def test_every_criterion_is_named(self):
+        assert all(f'"{name}"' in MixtureSelector.__doc__ for name in jaxem.criteria.NAMES)
+
     @pytest.mark.parametrize(
         ("name", "value", "told"),
         [

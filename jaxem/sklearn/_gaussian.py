@@ -31,8 +31,6 @@ class GaussianMixture(Score, mixture.GaussianMixture):
     EM is computed in float64 whatever the data are, and the attributes have the dtype of the data. With `verbose`, runs side by
     side take turns to print, each under its number.
 
-    Missing cells are refused as they are there; `MixtureSelector` takes them.
-
     This is for code written against scikit-learn. Its stopping rule often ends a run short of the optimum, and one start is seldom
     enough: `jaxem.fit` and `MixtureSelector` search harder by default.
 

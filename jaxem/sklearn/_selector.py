@@ -25,7 +25,7 @@ class MixtureSelector(Score, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     Args:
         families: A name, a `Family` or a list of them; "gaussian" is every covariance structure.
         n_components: The numbers of components to try.
-        criterion: What to minimise: "aic", "bic" or "icl".
+        criterion: What to minimise: "aic", "aicc", "bic", "caic", "sabic", "hqic", "icl", "clc", "nec", "slope" or "sbic".
         n_init: Independent starts for each family and number of components.
         n_finalists: How many of them are run to convergence.
         moves: Whether moves that split and merge components follow.
