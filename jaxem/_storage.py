@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,23 +23,31 @@ NAMES = "names"  # of all arrays, in the header: the directory of an archive has
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and is removed when it does not.
 
+    Where `path` is a link, it is what it leads to that is replaced.
+
     Raises:
         FileNotFoundError: if there is no such folder.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no such folder: {path.parent}")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent or ".")
-    os.close(handle)
-    temporary = Path(name)
+    target = path.resolve()
+    for folder in (path.parent, target.parent):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no such folder: {folder}")
+    temporary = _new_file(target)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _new_file(beside: Path) -> Path:
+    """An empty file of a new name, with the permissions of any new file: `tempfile` makes it for its owner alone."""
+    while True:
+        path = beside.with_name(f".{beside.name}.{secrets.token_hex(4)}{beside.suffix}")
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return path
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -77,6 +78,31 @@ def test_a_failed_write_leaves_the_old_file(path, fitted, monkeypatch):
         fitted.save(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links are POSIX's")
+def test_a_file_has_the_permissions_of_any_new_file(tmp_path, fitted, monkeypatch):
+    """The mask is never touched: it is the process's, and files that another thread makes meanwhile would have no mask."""
+    monkeypatch.setattr(os, "umask", None)
+    (tmp_path / "new").touch()
+    fitted.save(tmp_path / "model.npz")
+    assert (tmp_path / "model.npz").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links are POSIX's")
+def test_a_link_leads_to_what_is_written(tmp_path, fitted):
+    (tmp_path / "models").mkdir()
+    link, file = tmp_path / "newest.npz", tmp_path / "models" / "7.npz"
+    link.symlink_to(file)
+    for _ in range(2):  # first there is nothing yet where it leads
+        fitted.save(link)
+        assert link.is_symlink()
+        assert [file.name for file in file.parent.iterdir()] == ["7.npz"]
+    assert jaxem.load(link).bic == fitted.bic
+    link.unlink()
+    link.symlink_to(tmp_path / "none" / "8.npz")
+    with pytest.raises(FileNotFoundError, match=r"no such folder: .*none$"):
+        fitted.save(link)
 
 
 def test_json_holds_every_digit(tmp_path, fitted, faithful):
