@@ -126,7 +126,7 @@ def simulate(
         rng = stream(seed, number)
         labels = rng.choice(len(share), num_rows, p=share)
         key = random_key(rng.integers(2**31))
-        rows = np.asarray(_sample(family, key, params.components, labels), float)
+        rows = np.asarray(rows_from(family, key, params.components, labels), float)
         rows = rows if noise is None else np.where(rng.random(num_rows) < rest, noise(rng, num_rows), rows)
         return rows if gone is None else np.where(gone, np.nan, rows)
 
@@ -134,5 +134,6 @@ def simulate(
 
 
 @jax.jit
-def _sample(family: Any, key: Any, components: Any, labels: Any) -> Any:
+def rows_from(family: Any, key: Any, components: Any, labels: Any) -> Any:
+    """A row for each label (n,), drawn from the component that it names, shape (d, n)."""
     return family.sample(key, components, labels)

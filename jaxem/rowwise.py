@@ -1,4 +1,4 @@
-"""What a fit says of rows: their densities, what their missing cells may be, and new ones. Imports layers 0 to 2, padding and tabular."""
+"""What a fit says of rows: their densities, missing cells and new ones. Imports layers 0 to 2, padding, resampling and tabular."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ._precision import precision, random_key
 from .padding import pad_data, take
 from .patterns import Patterned, as_seen, everywhere, in_order
 from .protocol import Data
+from .resampling import rows_from
 
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def sample(family: Any, components: Any, key: Any, labels: np.ndarray) -> np.nda
     for own, some in zip(keys, pieces, strict=True):
         here = labels[some]
         room = np.pad(here, (0, next(size for size in DRAWN if size >= len(here)) - len(here)))
-        rows = np.asarray(_sample(family, own, several, room), dtype=np.float64)
+        rows = np.asarray(rows_from(family, own, several, room), dtype=np.float64)
         out.append(rows.T[: len(here)])
     return np.concatenate(out)
 
@@ -107,11 +108,6 @@ def _require_seen(family: Any, rows: np.ndarray, columns: tuple[str, ...]) -> No
 @jax.jit
 def _log_prob(family: Any, components: Any, data: Any) -> Any:
     return everywhere(lambda rows: as_seen(family, components, rows).log_prob(components, rows.x), data)
-
-
-@jax.jit
-def _sample(family: Any, key: Any, components: Any, labels: Any) -> Any:
-    return family.sample(key, components, labels)
 
 
 @jax.jit

@@ -18,7 +18,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import jaxem
-from jaxem import density, rowwise
+from jaxem import density, resampling, rowwise
 from jaxem._parts import parts
 from jaxem.families import gaussian
 
@@ -209,14 +209,14 @@ def test_answers_take_no_more_room_than_they_must(x, monkeypatch):
 def test_samples_of_many_sizes_share_programs(fitted):
     """Whatever their number, and in as many rows as were asked for."""
     fitted.sample(1)
-    before = rowwise._sample._cache_size()
+    before = resampling.rows_from._cache_size()
     for n in (2, 33, 63, 64):
         assert fitted.sample(n).shape == (n, 2)
-    assert rowwise._sample._cache_size() == before
+    assert resampling.rows_from._cache_size() == before
     for n in (rowwise.DRAWN[-1] + 60, rowwise.DRAWN[-1] + 61):
         rows = fitted.sample(n)
         assert len(np.unique(rows, axis=0)) == len(rows) == n
-    assert rowwise._sample._cache_size() <= before + 1
+    assert resampling.rows_from._cache_size() <= before + 1
 
 
 def test_what_a_caller_has_set_does_not_reach_in(fitted, x, resp):
