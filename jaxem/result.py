@@ -37,6 +37,10 @@ class Params:
     covariances: np.ndarray
     rates: np.ndarray
 
+    if TYPE_CHECKING:  # what a family of the user's own publishes has names of its own
+
+        def __getattr__(self, name: str) -> np.ndarray: ...
+
     def __init__(self, *, weights: Any, **arrays: Any):
         self.weights = np.asarray(weights, dtype=np.float64)
         for name, array in arrays.items():
