@@ -71,13 +71,14 @@ class Starts:
         x: Rows with unit scale in every column, shape (d, n).
         weight: Row weights, shape (n,).
         seed: Words of the seed.
+        room: Bytes of starts that may be kept.
     """
 
-    def __init__(self, x: np.ndarray, weight: np.ndarray, seed: tuple[int, ...]):
+    def __init__(self, x: np.ndarray, weight: np.ndarray, seed: tuple[int, ...], *, room: int = KEPT_BYTES):
         self.x, self.weight, self.seed = np.asarray(x, float), np.asarray(weight, float), seed
         self.seen = np.flatnonzero(self.weight > 0)
         self._kept: dict[tuple[str, int, int], np.ndarray] = {}
-        self._room = KEPT_BYTES
+        self._room = room
         self._trees: dict[str, Any] = {}
 
     @functools.cached_property
@@ -190,16 +191,26 @@ class Informed:
         seed: As for `Starts`.
         noisy: Whether there is noise.
         label: Components that rows are known to come from, −1 where that is not known, shape (n,); or None.
+        room: As for `Starts`.
     """
 
-    def __init__(self, x: np.ndarray, weight: np.ndarray, seed: tuple[int, ...], *, noisy: bool, label: np.ndarray | None):
+    def __init__(
+        self,
+        x: np.ndarray,
+        weight: np.ndarray,
+        seed: tuple[int, ...],
+        *,
+        noisy: bool,
+        label: np.ndarray | None,
+        room: int = KEPT_BYTES,
+    ):
         self.label = label
-        self.sources = [(Starts(x, weight, seed), np.full(x.shape[1], noise.SHARE * noisy))]
+        self.sources = [(Starts(x, weight, seed, room=room), np.full(x.shape[1], noise.SHARE * noisy))]
         if noisy:
             lonely = noise.guess(x, weight)
             crowd = np.where(lonely < 0.5, weight, 0.0)
             if crowd.any():
-                self.sources.insert(0, (Starts(x, crowd, seed), np.maximum(lonely, noise.SHARE)))
+                self.sources.insert(0, (Starts(x, crowd, seed, room=room), np.maximum(lonely, noise.SHARE)))
 
     def draw(self, init: str, num_components: int, restart: int) -> tuple[str, Callable[[], np.ndarray]]:
         """As `Starts.draw`; what the responsibilities lack of 1 is noise."""
@@ -215,11 +226,19 @@ class Informed:
 Draws = Starts | Informed
 
 
-def draws(x: np.ndarray, weight: np.ndarray, seed: tuple[int, ...], *, noisy: bool = False, label: Any = None) -> Draws:
+def draws(
+    x: np.ndarray,
+    weight: np.ndarray,
+    seed: tuple[int, ...],
+    *,
+    noisy: bool = False,
+    label: Any = None,
+    room: int = KEPT_BYTES,
+) -> Draws:
     """Starts that know what there is to know; arguments as for `Informed`."""
     if not noisy and label is None:
-        return Starts(x, weight, seed)
-    return Informed(x, weight, seed, noisy=noisy, label=label)
+        return Starts(x, weight, seed, room=room)
+    return Informed(x, weight, seed, noisy=noisy, label=label, room=room)
 
 
 def _renumbered(resp: np.ndarray, label: np.ndarray) -> np.ndarray:

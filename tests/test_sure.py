@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 from scipy import stats
 
 import jaxem
-from jaxem import again, resampling
+from jaxem import again, init, resampling
 from jaxem._precision import precision
 from jaxem.selection import bootstrap_lrt, doubt, merge, resampled
 from jaxem.selection.stability import adjusted_rand
@@ -223,6 +224,27 @@ def test_structures_of_every_kind_share_a_room(fitted, x):
         joints = [next(room.log_joint(fit.family, [room.params(fit)])) for fit in both]
     for joint in joints:
         np.testing.assert_allclose(np.logaddexp.reduce(joint, axis=0), fitted.log_prob(x), rtol=1e-9)
+
+
+def test_starts_of_all_resamples_share_their_room(fitted, x, monkeypatch):
+    """They live side by side until the last part is done: what each may keep by itself is too much for all."""
+    made, begun = [], []
+
+    def recorded(*given, **told):
+        made.append(draws(*given, **told))
+        return made[-1]
+
+    draws, most = init.draws, 2 * 3 * 8 * len(x) * 10  # two starts for each of ten
+    monkeypatch.setattr(init, "KEPT_BYTES", most)
+    monkeypatch.setattr(init, "draws", recorded)
+    begin = types.SimpleNamespace(
+        fit=lambda tasks: begun.extend(start() for task in tasks for start in task.starts[1:]) or tasks
+    )
+    monkeypatch.setattr(resampled.Room, "_replicates", lambda *_: begin)
+    with precision(np.float64):
+        resampled.Room([fitted], x, np.ones(len(x))).refit(lambda number: np.ones(len(x)), 10, 5, (0,))
+    assert len(begun) == 50
+    assert sum(start.nbytes for starts in made for start in starts._kept.values()) == most
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,11 @@ class Room:
         problem, out = self.problem, {}
         unit = unit_scale(problem.units.guesses, self.weight)
         noisy = problem.terms.region is not None
-        label = problem.table.label
-        draws = [init.draws(unit, own(number), (*seed, number), noisy=noisy, label=label) for number in range(count)]
+        space = init.KEPT_BYTES // (
+            count * (1 + noisy)
+        )  # the starts of all resamples live side by side, and with noise are of two kinds
+        told: dict[str, Any] = {"noisy": noisy, "label": problem.table.label, "room": space}
+        draws = [init.draws(unit, own(number), (*seed, number), **told) for number in range(count)]
         for part in self.parts:
             replicates = self._replicates(own, part)
             tasks = []
