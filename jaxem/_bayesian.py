@@ -12,7 +12,7 @@ import typer
 from . import _process, io
 from ._answer import Tables, listed, numbers
 from ._version import __version__
-from ._words import Cache, Columns, Json, Seed
+from ._words import Array, Cache, Columns, Json, Quiet, Seed
 
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ Samples = Annotated[int, typer.Option(metavar="N", min=4, help="Draws kept of ea
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder for the model, the draws, tables and pictures.")]
 
 
-def _command(tell: Callable[[Selection, Posterior, Path | None, bool], str]) -> Callable[..., None]:
+def _command(tell: Callable[[Selection, Posterior, Path | None, bool, bool], str]) -> Callable[..., None]:
     """A command that reads, selects, samples and says what `tell` makes of it; its options are those of both commands."""
 
     def run(
         file: File,
         columns: Columns = None,
+        array: Array = None,
         family: Family = "gaussian",
         components: Components = "1:9",
         sampler: Sampler = "auto",
@@ -46,14 +47,16 @@ def _command(tell: Callable[[Selection, Posterior, Path | None, bool], str]) -> 
         seed: Seed = 0,
         out: Out = None,
         as_json: Json = False,
+        quiet: Quiet = False,
         cache: Cache = True,
     ) -> None:
         with io.folder(out):
             lengths = {"num_chains": chains, "num_warmup": warmup, "num_samples": samples}
-            selection, post = _sampled(file, columns, family, components, seed, cache, sampler=sampler, prior=prior, **lengths)
+            tables = Tables(file, array, columns, None)
+            selection, post = _sampled(tables, family, components, seed, cache, sampler=sampler, prior=prior, **lengths)
             if out:
                 _write(post, out)
-            typer.echo(tell(selection, post, out, as_json), nl=as_json)
+            typer.echo(tell(selection, post, out, as_json, quiet), nl=as_json or quiet)
         if post.meaningless:
             raise RuntimeError(post.meaningless)
 
@@ -62,16 +65,18 @@ def _command(tell: Callable[[Selection, Posterior, Path | None, bool], str]) -> 
 
 
 @_command
-def posterior(selection: Selection, post: Posterior, out: Path | None, as_json: bool) -> str:
+def posterior(selection: Selection, post: Posterior, out: Path | None, as_json: bool, quiet: bool) -> str:
     """How uncertain are the clusters? Draws from the posterior, begun at the fit by EM.
 
     The family and the number of clusters are chosen by BIC from those allowed. What is wrong with the draws is said first.
     """
-    return _as_json(selection, {"posterior": _described(post)}) if as_json else _numbered(post, str(post))
+    if as_json:
+        return _as_json(selection, {"posterior": _described(post)})
+    return _in_a_line(selection, post, post.warnings) if quiet else _numbered(post, str(post))
 
 
 @_command
-def compare(selection: Selection, post: Posterior, out: Path | None, as_json: bool) -> str:
+def compare(selection: Selection, post: Posterior, out: Path | None, as_json: bool, quiet: bool) -> str:
     """Do EM and MCMC agree? Estimates and standard errors beside posterior means, sds and intervals.
 
     The family and the number of clusters are chosen by BIC from those allowed. With --out, a page with pictures.
@@ -81,7 +86,18 @@ def compare(selection: Selection, post: Posterior, out: Path | None, as_json: bo
     both = compare_em_mcmc(post.fit, post, by_k=selection if len(selection.table) > 1 else None)
     if out:
         _write_comparison(both, out)
-    return _as_json(selection, {"comparison": both.to_dict()}) if as_json else _numbered(post, str(both))
+    if as_json:
+        return _as_json(selection, {"comparison": both.to_dict()})
+    return _in_a_line(selection, post, both.warnings) if quiet else _numbered(post, str(both))
+
+
+def _in_a_line(selection: Selection, post: Posterior, warnings: tuple[str, ...]) -> str:
+    """The choice, how it was sampled, and what is wrong with the draws: a line still, for that is never left out."""
+    from .selection.text import choice
+    from .text import many
+
+    drawn = f"{many(post.num_chains, 'chain')} of {many(post.num_samples, 'draw')} by {post.sampler}"
+    return f"{choice(selection)} {drawn}{': ' if warnings else ', no warnings.'}{' '.join(warnings)}"
 
 
 def _numbered(post: Posterior, told: str) -> str:
@@ -89,11 +105,9 @@ def _numbered(post: Posterior, told: str) -> str:
     return told if post.meaningless else f"{told}\nComponents are numbered as in Python: [0] is cluster 1 of jaxem predict.\n"
 
 
-def _sampled(
-    file: str, columns: str | None, family: str, components: str, seed: int, cache: bool, **asked: Any
-) -> tuple[Selection, Posterior]:
+def _sampled(tables: Tables, family: str, components: str, seed: int, cache: bool, **asked: Any) -> tuple[Selection, Posterior]:
     """What both commands share: read, select, sample."""
-    _, frame, *_ = Tables(file, None, columns, None).read()
+    _, frame, *_ = tables.read()
     _process.keep_compiled(cache)
     from .bayes.gaussian import SHAPES
     from .selection import select

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import types
 
 import numpy as np
 import pytest
 
 import jaxem
+from jaxem import _bayesian
 from jaxem.cli import main
 
 
@@ -88,6 +90,34 @@ def test_bad_input_is_a_sentence(counts, capsys, arguments, status, sentence):
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("command", ["posterior", "compare"])
+def test_an_array_of_a_file_is_chosen(capsys, tmp_path, command):
+    """What the sentence advises is an option here too; the sentence after it is that of the array which was asked for."""
+    np.savez(tmp_path / "two.npz", one=np.ones((9, 1)), other=np.ones((9, 2)))
+    assert main([command, str(tmp_path / "two.npz")]) == 2
+    assert "choose with --array one or other" in capsys.readouterr().err
+    assert main([command, str(tmp_path / "two.npz"), "--array", "other", "--columns", "size"]) == 2
+    assert "no column 'size': it has x1, x2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["posterior", "compare"])
+@pytest.mark.parametrize(
+    ("warnings", "end"), [((), "gibbs, no warnings.\n"), (("R-hat is 2.", "Stop."), "gibbs: R-hat is 2. Stop.\n")]
+)
+def test_quiet_is_one_line(selection, capsys, monkeypatch, command, warnings, end):
+    """The choice, and what is wrong with the draws; nothing is sampled here."""
+    lengths = {"num_chains": 4, "num_samples": 300, "sampler": "gibbs"}
+    post = types.SimpleNamespace(fit=selection.best, warnings=warnings, meaningless="", **lengths)
+    monkeypatch.setattr(_bayesian, "_sampled", lambda *_, **__: (selection, post))
+    monkeypatch.setattr(jaxem.bayes, "compare_em_mcmc", lambda *_, **__: post)
+    assert main([command, "table.csv", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("Chosen: EEE with K = 3: BIC 2314.3, ")
+    assert captured.out.endswith(f" 4 chains of 300 draws by {end}")
+    assert captured.out.count("\n") == 1
+    assert captured.err == ""
 
 
 def test_help_is_by_example(capsys):
