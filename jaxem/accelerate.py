@@ -59,24 +59,24 @@ class SquaremState:
     """
 
     params: Any
-    log_likelihood: Scalar
-    objective: Scalar
-    phase: Int[Array, ""]
-    point: Float[Array, " p"]
+    log_likelihood: Float[Array, "*l"]
+    objective: Float[Array, "*l"]
+    phase: Int[Array, "*l"]
+    point: Float[Array, "*l p"]
     stats: Any
-    value: Scalar
-    base: Float[Array, " p"]
-    base_value: Scalar
-    image_value: Scalar
-    second: Float[Array, " p"]
-    reach: Scalar
-    at_reach: Bool[Array, ""]
-    rates: Float[Array, " r"]
-    num_pairs: Int[Array, ""]
-    num_plain: Int[Array, ""]
-    num_hits: Int[Array, ""]
-    num_steps: Int[Array, ""]
-    status: Int[Array, ""]
+    value: Float[Array, "*l"]
+    base: Float[Array, "*l p"]
+    base_value: Float[Array, "*l"]
+    image_value: Float[Array, "*l"]
+    second: Float[Array, "*l p"]
+    reach: Float[Array, "*l"]
+    at_reach: Bool[Array, "*l"]
+    rates: Float[Array, "*l r"]
+    num_pairs: Int[Array, "*l"]
+    num_plain: Int[Array, "*l"]
+    num_hits: Int[Array, "*l"]
+    num_steps: Int[Array, "*l"]
+    status: Int[Array, "*l"]
 
 
 @pytree
@@ -201,7 +201,7 @@ def _receive(state: SquaremState, point: Float[Array, " p"], at: Evaluation, siz
     )
 
 
-def _extrapolate(state: SquaremState, image: Float[Array, " p"]) -> tuple[Any, Scalar, Scalar]:
+def _extrapolate(state: SquaremState, image: Float[Array, " p"]) -> tuple[Float[Array, " p"], Scalar, Bool[Array, ""]]:
     """The squared step from `base` through `point` and its `image`; the rate of convergence; whether the reach cut the step."""
     first = difference(state.point, state.base)
     second = difference(image, state.point)
@@ -224,11 +224,11 @@ def _still(square: Scalar, point: Float[Array, " p"]) -> Bool[Array, ""]:
     return square <= (STILL * jnp.finfo(square.dtype).eps) ** 2 * (jnp.sum(finite**2) + 1)
 
 
-def _resize(reach: Scalar, refused: Scalar) -> Scalar:
+def _resize(reach: Scalar, refused: Bool[Array, ""]) -> Scalar:
     return jnp.where(refused, jnp.maximum(reach / GROWTH, 1.0), jnp.minimum(reach * GROWTH, MAX_REACH))
 
 
-def _hit(gain: Scalar, rate: Scalar, slack: Scalar, tol: Scalar) -> Scalar:
+def _hit(gain: Scalar, rate: Scalar, slack: Scalar, tol: Scalar) -> Bool[Array, ""]:
     """Whether the gain of a pair and the slowest recent rate say that less than tol is missing (a hundredfold margin: plateaus)."""
     missing = gain * rate**2 / (1 - rate**2)
     return ((gain >= 0) & (gain < tol) & (missing < tol / 100)) | (gain <= slack)

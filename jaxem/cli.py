@@ -13,7 +13,7 @@ import sys
 import textwrap
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,6 +45,10 @@ from ._words import (
 
 DONE, NO_ANSWER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 USAGE_ERROR: Any = typer.BadParameter.__base__  # click's, which typer may or may not carry inside itself
+if TYPE_CHECKING:
+    from typer import Context
+else:
+    Context = typer.Context.__base__  # click's too: what a command is called with
 
 
 app = typer.Typer(
@@ -60,7 +64,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def top(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def top(context: Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """How many clusters, and how far can the answer be trusted?
 
     Mixture models by EM, from many starts at once. Each command says more: jaxem select --help.

@@ -21,7 +21,7 @@ from jax import lax
 from . import protocol
 from ._pytree import pytree, replace
 from ._status import Status as Status  # users of `run` find it here
-from ._typing import Array, Bool, Float, Int, Scalar
+from ._typing import Array, Bool, Float, Int, Number, Scalar
 
 
 EStep = Callable[[Any, Any], tuple[Any, Scalar]]
@@ -125,14 +125,14 @@ class EMState:
 
     params: Any
     stats: Any
-    log_likelihood: Scalar
-    objective: Scalar
-    gain: Scalar
-    num_hits: Int[Array, ""]
-    peak: Scalar
-    num_level: Int[Array, ""]
-    num_steps: Int[Array, ""]
-    status: Int[Array, ""]
+    log_likelihood: Float[Array, "*l"]
+    objective: Float[Array, "*l"]
+    gain: Float[Array, "*l"]
+    num_hits: Int[Array, "*l"]
+    peak: Float[Array, "*l"]
+    num_level: Int[Array, "*l"]
+    num_steps: Int[Array, "*l"]
+    status: Int[Array, "*l"]
 
 
 @pytree
@@ -180,7 +180,12 @@ class EM:
 
 
 def advance(
-    step: Callable[[Any], Any], state: Any, *, max_steps: Int[Array, "*l"], num_ticks: Int[Array, ""], record: int = 0
+    step: Callable[[Any], Any],
+    state: Any,
+    *,
+    max_steps: int | Int[Array, "*l"],
+    num_ticks: int | Int[Array, ""],
+    record: int = 0,
 ) -> tuple[Any, Any]:
     """Take at most `num_ticks` steps, fewer once nothing is RUNNING. The only loop there is.
 
@@ -241,8 +246,8 @@ def run(
     params: Any,
     data: Any,
     *,
-    tol: float = 1e-3,
-    max_steps: int = 2000,
+    tol: Number = 1e-3,
+    max_steps: int | Int[Array, ""] = 2000,
     method: Any = None,
     e_step: EStep | None = None,
 ) -> Any:

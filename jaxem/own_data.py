@@ -22,15 +22,14 @@ def of_lanes(held: Data | Patterned, place: np.ndarray) -> Any:
 
 
 def _axes(data: Any) -> Any:
-    """What of the data differs between lanes."""
-    if isinstance(data, Patterned):
-        return Patterned(_axes(data.filled), _axes(data.whole), _axes_of(data.tiles, 1), None)  # type: ignore[arg-type]
-    return _axes_of(data, 0)
+    """What of the data differs between lanes: 0, the axis of the lanes, in the place of these leaves, and None in that of the others."""
 
+    def axis(path, leaf):
+        names = [key.name for key in path]
+        rows = {"x": 2, "weight": 1}.get(names[-1])  # axes of one lane's own
+        return 0 if rows and leaf.ndim > rows + ("tiles" in names) else None
 
-def _axes_of(data: Data, before: int) -> Any:
-    """The same of rows with so many axes in front that lanes share."""
-    return Data(0 if data.x.ndim == 3 + before else None, 0 if data.weight.ndim == 2 + before else None)  # type: ignore[arg-type]
+    return jax.tree_util.tree_map_with_path(axis, data)
 
 
 def _advance(models, states, data, tol, max_steps, *, method, chunk):

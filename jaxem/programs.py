@@ -13,7 +13,7 @@ from . import em
 from ._compiler import quick_jit
 from ._packing import Packed
 from ._pytree import pytree, replace
-from ._typing import Array, Float, Scalar
+from ._typing import Array, Float
 from .devices import ROWS, shared, shares
 from .patterns import everywhere
 from .reduce import chunked, narrowed, sharded
@@ -102,10 +102,10 @@ class Summary:
         sizes: Weight of the rows assigned to each component, shape (k,).
     """
 
-    log_likelihood: Scalar
-    log_assigned: Scalar
-    entropy: Scalar
-    sizes: Float[Array, " k"]
+    log_likelihood: Float[Array, "*l"]
+    log_assigned: Float[Array, "*l"]
+    entropy: Float[Array, "*l"]
+    sizes: Float[Array, "*l k"]
 
 
 @quick_jit("chunk", "mesh")

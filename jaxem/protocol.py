@@ -64,10 +64,10 @@ class Data:
             there.
     """
 
-    x: Float[Array, "d n"]
-    weight: Float[Array, " n"]
-    label: Int[Array, " n"] | None = None
-    missing: Int[Array, " q"] | None = None
+    x: Float[Array, "... d n"]
+    weight: Float[Array, "... n"]
+    label: Int[Array, "... n"] | None = None
+    missing: Int[Array, "... q"] | None = None
 
 
 class LatentModel(Protocol[Params, Stats]):

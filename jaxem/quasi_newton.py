@@ -63,26 +63,26 @@ class QuasiNewtonState:
     """
 
     params: Any
-    log_likelihood: Scalar
-    objective: Scalar
-    phase: Int[Array, ""]
-    point: Float[Array, " p"]
+    log_likelihood: Float[Array, "*l"]
+    objective: Float[Array, "*l"]
+    phase: Int[Array, "*l"]
+    point: Float[Array, "*l p"]
     stats: Any
-    value: Scalar
-    base: Float[Array, " p"]
-    base_value: Scalar
-    base_gradient: Float[Array, " p"]
-    base_move: Float[Array, " p"]
-    steps: Float[Array, "m p"]
-    bends: Float[Array, "m p"]
-    lags: Float[Array, "m p"]
-    used: Bool[Array, " m"]
-    reach: Scalar
-    length: Scalar
-    num_plain: Int[Array, ""]
-    num_hits: Int[Array, ""]
-    num_steps: Int[Array, ""]
-    status: Int[Array, ""]
+    value: Float[Array, "*l"]
+    base: Float[Array, "*l p"]
+    base_value: Float[Array, "*l"]
+    base_gradient: Float[Array, "*l p"]
+    base_move: Float[Array, "*l p"]
+    steps: Float[Array, "*l m p"]
+    bends: Float[Array, "*l m p"]
+    lags: Float[Array, "*l m p"]
+    used: Bool[Array, "*l m"]
+    reach: Float[Array, "*l"]
+    length: Float[Array, "*l"]
+    num_plain: Int[Array, "*l"]
+    num_hits: Int[Array, "*l"]
+    num_steps: Int[Array, "*l"]
+    status: Int[Array, "*l"]
 
 
 @pytree

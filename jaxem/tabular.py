@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ._typing import Whole
 from .columns import filled, named
 
 
@@ -244,7 +245,7 @@ def count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def counts(name: str, values: Iterable[int] | int) -> list[int]:
+def counts(name: str, values: Iterable[Whole] | Whole) -> list[int]:
     """Distinct whole numbers of at least 1, in order, from several or from one.
 
     Raises:

@@ -165,7 +165,7 @@ def test_more_search_never_finds_less(faithful):
 
 def test_starts_go_to_all_rows_beside_what_moves_have_found():
     """On the subsample moves may lead by tens of nats, and lose them on all rows."""
-    cell = Cell(None, 3)
+    cell = Cell(Mixture(None), 3)
 
     def run(origin, objective, gain=0.0):
         path = [objective - gain, objective - gain / 2, objective]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ BINS = 10
 LEVEL = 0.01  # of the test of uniformity, all quantities together
 
 
+@runtime_checkable
 class Problem(Protocol):
     """What is to be calibrated: three functions that JAX can trace."""
 

@@ -55,7 +55,7 @@ class GaussianPrior:
         Fraley & Raftery 2007, Journal of Classification 24, sec. 3; Richardson & Green 1997, JRSS-B 59, sec. 2.
     """
 
-    location: Float[Array, " d"]
+    location: Any
     shrinkage: Any
     location_precision: Any
     dof: Any

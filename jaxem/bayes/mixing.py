@@ -15,7 +15,7 @@ from jax.scipy.special import betaln, gammaln
 
 from .. import tabular
 from .._pytree import pytree, static
-from .._typing import Array, Float, Scalar
+from .._typing import Array, Float, Number, Scalar
 
 
 STEP = 1.0  # sd of the random walk that moves log concentrations
@@ -37,7 +37,7 @@ class Concentration:
     second: Any = 1.0
     kind: str = static(default="fixed")
 
-    def log_prob(self, value: Scalar) -> Scalar:
+    def log_prob(self, value: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """Log-density up to a constant."""
         if self.kind == "gamma":
             return (self.first - 1) * jnp.log(value) - self.second * value
@@ -75,7 +75,7 @@ class FiniteMixing:
     concentration: Concentration
     dynamic: bool = static(default=False)
 
-    def each(self, gamma: Scalar, size: Any) -> Any:
+    def each(self, gamma: Number, size: Any) -> Any:
         """Concentration of each of K weights."""
         return gamma / size if self.dynamic else gamma
 
@@ -94,7 +94,7 @@ class FiniteMixing:
         joint = self.log_prior_k + labels + self.log_partition(counts, sizes, gamma)
         return jax.nn.log_softmax(jnp.where(sizes >= filled, joint, -jnp.inf))
 
-    def draw_weights(self, key: Any, counts: Float[Array, " m"], size: Scalar, gamma: Scalar) -> Float[Array, " m"]:
+    def draw_weights(self, key: Any, counts: Float[Array, " m"], size: Number, gamma: Number) -> Float[Array, " m"]:
         """Log-weights of K components given the sizes of the filled ones, which come first; −inf beyond K."""
         each = jax.random.loggamma(key, counts + self.each(gamma, size))
         return jax.nn.log_softmax(jnp.where(jnp.arange(len(counts)) < size, each, -jnp.inf))
@@ -125,7 +125,7 @@ class ProcessMixing:
         """All components that are kept are there."""
         return jnp.where(jnp.arange(self.max_components) == self.max_components - 1, 0.0, -jnp.inf)
 
-    def draw_weights(self, key: Any, counts: Float[Array, " m"], size: Scalar, gamma: Scalar) -> Float[Array, " m"]:
+    def draw_weights(self, key: Any, counts: Float[Array, " m"], size: Number, gamma: Number) -> Float[Array, " m"]:
         """Log-weights: of the filled components, which come first, and of sticks broken from what they leave."""
         sizes, sticks = jax.random.split(key)
         filled = jnp.sum(counts > 0)
@@ -142,7 +142,7 @@ class ProcessMixing:
         return jnp.where(here < filled, shares, rest + before + piece)
 
 
-def draw_concentration(key: Any, mixing: Any, counts: Float[Array, " m"], size: Scalar, gamma: Scalar) -> Scalar:
+def draw_concentration(key: Any, mixing: Any, counts: Float[Array, " m"], size: Number, gamma: Scalar) -> Scalar:
     """One step of a random walk in log γ that leaves its conditional, given partition and K, as it is."""
     prior = mixing.concentration
     if prior.kind == "fixed":

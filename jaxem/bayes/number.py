@@ -11,6 +11,7 @@ import numpy as np
 from .. import selection, tabular
 from .._picture import axes
 from .._precision import precision
+from .._typing import Whole
 from . import diagnostics, partitions
 from .mixing import Concentration, FiniteMixing, log_prior_k
 from .partitions import Length, PartitionPosterior
@@ -82,7 +83,7 @@ class KComparison:
 
 def compare_k(
     data: Any,
-    num_components: Iterable[int] | int = range(1, 31),
+    num_components: Iterable[Whole] | Whole = range(1, 31),
     *,
     method: str = "telescoping",
     family: Any = "VVV",

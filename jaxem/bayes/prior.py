@@ -6,13 +6,14 @@ prior's `draw` stands where a family's `m_step` does, on the same additive stati
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
 from .._typing import Array, Float
 
 
+@runtime_checkable
 class Prior(Protocol):
     """The prior of all params of a mixture, conjugate given the allocations. A pytree: its numbers are traced.
 

@@ -22,7 +22,7 @@ class PoissonParams:
         rate: Expected count in each column, shape (k, d).
     """
 
-    rate: Float[Array, "k d"]
+    rate: Float[Array, "*l k d"]
 
 
 @pytree
@@ -34,8 +34,8 @@ class PoissonStats:
         total: Σ r x, shape (k, d).
     """
 
-    count: Float[Array, " k"]
-    total: Float[Array, "k d"]
+    count: Float[Array, "*l k"]
+    total: Float[Array, "*l k d"]
 
 
 @pytree

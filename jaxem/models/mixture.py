@@ -28,7 +28,7 @@ class MixtureParams:
         components: The family's params, component axis first.
     """
 
-    log_weights: Float[Array, " k"]
+    log_weights: Float[Array, "*l k"]
     components: Any
 
 

@@ -12,6 +12,7 @@ from .. import criteria, tabular
 from .. import families as family_names
 from .._precision import precision
 from .._status import Status
+from .._typing import Whole
 from ..cell import Cell, Run
 from ..options import Options
 from ..prior import Prior
@@ -27,7 +28,7 @@ from .outcome import TOO_FEW, Interrupted, Selection, check_criterion, same_mode
 def select(
     data: Any,
     families: Any = "gaussian",
-    num_components: Iterable[int] | int = range(1, 10),
+    num_components: Iterable[Whole] | Whole = range(1, 10),
     *,
     criterion: str = "bic",
     num_restarts: int = 20,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .. import protocol
 from .._pytree import pytree, replace
 from .._status import Status
-from .._typing import Array, Int, Scalar
+from .._typing import Array, Float, Int, Scalar
 from ..em import EStep, select
 
 
@@ -27,10 +27,10 @@ class AverageGainState:
     """
 
     params: Any
-    log_likelihood: Scalar
-    objective: Scalar
-    num_steps: Int[Array, ""]
-    status: Int[Array, ""]
+    log_likelihood: Float[Array, "*l"]
+    objective: Float[Array, "*l"]
+    num_steps: Int[Array, "*l"]
+    status: Int[Array, "*l"]
 
 
 @pytree

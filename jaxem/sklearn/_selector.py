@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import tabular
+from .._typing import Whole
 from ..result import Fit
 from ..selection import Selection, select
 from ._weights import Score
@@ -56,7 +57,7 @@ class MixtureSelector(Score, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def __init__(
         self,
         families: Any = "gaussian",
-        n_components: Iterable[int] | int = tuple(range(1, 10)),
+        n_components: Iterable[Whole] | Whole = tuple(range(1, 10)),
         *,
         criterion: str = "bic",
         n_init: int = 20,

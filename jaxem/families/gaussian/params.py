@@ -19,8 +19,8 @@ class GaussianParams:
         whitener: W with WᵀW the inverse covariance, shape (k, d, d): axes in rows for EVE, VVE, EEV and VEV, else lower triangular.
     """
 
-    mean: Float[Array, "k d"]
-    whitener: Float[Array, "k d d"]
+    mean: Float[Array, "*l k d"]
+    whitener: Float[Array, "*l k d d"]
 
 
 @pytree
@@ -33,9 +33,9 @@ class GaussianStats:
         second: Upper triangle of Σ r xxᵀ, shape (k, d(d + 1)/2).
     """
 
-    count: Float[Array, " k"]
-    first: Float[Array, "k d"]
-    second: Float[Array, "k f"]
+    count: Float[Array, "*l k"]
+    first: Float[Array, "*l k d"]
+    second: Float[Array, "*l k f"]
 
 
 @pytree
