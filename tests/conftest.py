@@ -33,9 +33,22 @@ SLOW_FIXTURES = {"by_gibbs", "by_nuts", "by_k", "test_of_two", "posterior"}
 SLOW_EXAMPLES = {"classes.regression_mixture", "grouped.grouped_mixture", "compare.compare_em_mcmc"}
 
 
-def pytest_collection_modifyitems(items):
+# Where annotations are read at run time (CONTRIBUTING), misuse is refused before our own sentence is reached.
+MISUSES = {
+    "test_bad_input.py",
+    "test_a_cell_that_is_not_there_says_why",
+    "test_bad_arguments_are_refused",
+    "test_bad_input_is_one_sentence",
+    "test_concentration_is_a_gamma",
+    "test_what_would_fail_later_is_refused_at_once",
+}
+
+
+def pytest_collection_modifyitems(config, items):
     """Mark what cannot bear a mark itself: fixtures, whichever test asks for them first, and examples in docstrings."""
     for item in items:
+        if config.getoption("jaxtyping_packages", None) and MISUSES & {item.path.name, getattr(item, "originalname", "")}:
+            item.add_marker(pytest.mark.skip(reason="annotations are read, and refuse misuse in their own words"))
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())) or item.name.endswith(tuple(SLOW_EXAMPLES)):
             item.add_marker("slow")
 
