@@ -193,6 +193,32 @@ def test_the_trust_report_has_its_facts(selection):
     assert any("EEE with K = 4 is within the noise" in warning for warning in selection.warnings)
 
 
+def test_overlap_is_that_of_the_least_sure_cluster(selection, x):
+    """A rare cluster in the tail of another: relative entropy is a mean over rows, of which few are in doubt."""
+    resp = selection.best.predict_proba(x)
+    sure = [resp[resp.argmax(1) == k, k].mean() for k in range(3)]
+    worst = selection.doubts["least_sure"]
+    assert worst == {"component": 2, "num_rows": 41, "mean_probability": pytest.approx(min(sure))}
+    rng = np.random.default_rng(0)
+    rare = rng.random(10_000) < 0.01
+    y = rng.normal(np.where(rare, 3.0, 0.0), 1)
+    fit = jaxem.fit(y, "E", 2, num_restarts=3, moves=False)
+    facts = {"relative_entropy": fit.relative_entropy, "least_sure": doubt.least_sure(fit, y, np.ones(len(y)))}
+    assert facts["relative_entropy"] > 0.97
+    assert doubt.overlap(facts, 2) == [
+        "Clusters overlap: relative entropy 0.97, where 1 is no doubt about any row; the least sure is component 1 (counted from 0), "
+        "with a mean probability of 0.78 of its 47 rows to be its own."
+    ]
+    worst = doubt.least_sure(fit, y, np.ones(len(y)), np.where(y < 4, 0, -1))  # what is known is in no doubt
+    assert (worst["component"], worst["num_rows"]) == (1, (y >= 4).sum())
+    assert doubt.least_sure(fit, y, np.ones(len(y)), np.zeros(len(y))) is None
+    facts["least_sure"]["mean_probability"] = 0.65
+    assert "Clusters overlap strongly" in doubt.overlap(facts, 2)[0]
+    assert doubt.overlap(facts, 2)[0].endswith("where groups should have 0.7 or more.")
+    facts["least_sure"] |= {"num_rows": 0.0, "mean_probability": None}
+    assert "no row is more likely of component 1 (counted from 0) than of another" in doubt.overlap(facts, 2)[0]
+
+
 def test_a_lead_is_measured_against_its_noise(selection, x):
     """The bootstrap of a sum is nearly normal with the sum's own variance (Vuong 1989)."""
     difference = 2 * (selection["EEE", 3].log_prob(x) - selection["EEE", 4].log_prob(x))

@@ -19,6 +19,9 @@ SECOND_OPINIONS = ("bic", "icl", "slope")  # evidence; clusters; a penalty that 
 PENALISED = ("aic", "aicc", "bic", "caic", "sabic", "hqic", "slope")  # −2ℓ and a penalty that does not depend on the rows
 NUM_RESAMPLES = 999
 MOST_GROUPS = 500  # rows are resampled one by one up to so many, in random groups beyond: the variance of a sum is the same
+LEAST_SURE = 0.7  # mean probability of the rows of a group that is one (Nagin 2005, sec. 5.4)
+# What is said of clusters where relative entropy is above a number, and the least sure cluster at another or above.
+APART = (("are well apart", 0.95, 0.9), ("overlap a little", 0.8, 0.8), ("overlap", 0.6, LEAST_SURE))
 CLEAR = 0.95  # share of resamples in which a lead that is no accident holds
 
 
@@ -31,7 +34,8 @@ def facts(selection: Selection, rows: np.ndarray, weight: np.ndarray, label: np.
         weight: Row weights (n,).
         label: Known components of the rows, −1 where they are not known, shape (n,); or None.
     Returns:
-        "optimum" (level, replicated, stable), "criteria" (what each second opinion chooses), "relative_entropy", "leads": for the
+        "optimum" (level, replicated, stable), "criteria" (what each second opinion chooses), "relative_entropy", "least_sure" (the
+        component whose rows are least sure of it; None of one component, or where every row has a label), "leads": for the
         runner-up and for the best with another K, the gap and the share of resamples in which the choice stays ahead, None where
         the criterion is not a sum over rows.
     """
@@ -45,12 +49,44 @@ def facts(selection: Selection, rows: np.ndarray, weight: np.ndarray, label: np.
         "optimum": {"level": best.trust, "replicated": best.replicated, "stable": best.stable},
         "criteria": {name: _key(fits[0]) for name, fits in opinions.items() if fits},
         "relative_entropy": best.relative_entropy,
+        "least_sure": least_sure(best, rows, weight, label) if best.num_components > 1 else None,
         "leads": [_lead(selection.criterion, best, rival, rows, weight, label, selection.seed) for rival in distinct],
     }
 
 
 def _key(fit: Fit) -> dict[str, Any]:
     return {"family": fit.family, "num_components": fit.num_components}
+
+
+def least_sure(fit: Fit, rows: np.ndarray, weight: np.ndarray, label: np.ndarray | None = None) -> dict[str, Any] | None:
+    """The component whose rows are least sure of it: relative entropy is a mean over all rows, and hides what few of them make up.
+
+    Args:
+        fit: A fit.
+        rows: All rows (n, d), every column that was given.
+        weight: Row weights (n,).
+        label: Known components of the rows, −1 where they are not known, shape (n,); or None. Rows that have one are not in doubt.
+    Returns:
+        "component", the "num_rows" assigned to it, and their "mean_probability" of being its own, None without rows; or None where
+        every row has a label.
+    References:
+        Nagin 2005, Group-Based Modeling of Development, sec. 5.4: the average posterior probability of assignment.
+    """
+    labelled = np.zeros(len(rows), bool) if label is None else np.asarray(label) >= 0
+    open_weight = np.where(labelled, 0.0, weight)
+    if not open_weight.any():
+        return None
+    total, sure = np.zeros((2, fit.num_components + 1))  # the last is noise
+    known = np.isin(np.arange(len(total)), [] if label is None else np.asarray(label)[labelled])
+    for some in parts(len(rows)):
+        resp, own = fit.predict_proba(rows[some]), open_weight[some]
+        chosen = resp.argmax(axis=1)
+        total += np.bincount(chosen, own, len(total))
+        sure += np.bincount(chosen, own * resp.max(axis=1), len(total))
+    mean = np.divide(sure, total, out=known.astype(float), where=total > 0)[:-1]
+    worst = int(mean.argmin())
+    probability = float(mean[worst]) if total[worst] else None
+    return {"component": worst, "num_rows": float(total[worst]), "mean_probability": probability}
 
 
 def _of_rows(fit: Fit, rows: np.ndarray, label: np.ndarray | None) -> np.ndarray:
@@ -141,21 +177,21 @@ def opinions(found: dict[str, Any], criterion: str) -> list[str]:
 
 
 def overlap(found: dict[str, Any], num_components: int) -> list[str]:
-    """How far clusters can be told apart."""
-    value = found["relative_entropy"]
-    if num_components == 1 or not np.isfinite(value):
+    """How far clusters can be told apart: by all rows together, and by the cluster that stands out least."""
+    value, worst = found["relative_entropy"], found["least_sure"]
+    if num_components == 1 or worst is None or not np.isfinite(value):
         return []
-    how = (
-        "are well apart"
-        if value > 0.95
-        else "overlap a little"
-        if value > 0.8
-        else "overlap"
-        if value > 0.6
-        else "overlap strongly"
-    )
-    advice = "; `merge` says which components make one cluster" if value <= 0.95 and num_components > 2 else ""
-    return [f"Clusters {how}: relative entropy {value:.2f}, where 1 is no doubt about any row{advice}."]
+    sure = worst["mean_probability"] or 0.0
+    how = next((word for word, entropy, least in APART if value > entropy and sure >= least), "overlap strongly")
+    which = f"component {worst['component']} (counted from 0)"
+    if not worst["num_rows"]:
+        said = f"no row is more likely of {which} than of another"
+    else:
+        rows = "row" if worst["num_rows"] == 1 else "rows"
+        said = f"the least sure is {which}, with a mean probability of {sure:.2f} of its {worst['num_rows']:,g} {rows} to be its own"
+        said += f", where groups should have {LEAST_SURE} or more" if sure < LEAST_SURE else ""
+    advice = "; `merge` says which components make one cluster" if how != APART[0][0] and num_components > 2 else ""
+    return [f"Clusters {how}: relative entropy {value:.2f}, where 1 is no doubt about any row; {said}{advice}."]
 
 
 def leads(found: dict[str, Any], criterion: str) -> list[str]:

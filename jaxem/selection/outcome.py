@@ -38,7 +38,7 @@ class Selection:
         criterion: What was minimised: one of `jaxem.criteria.NAMES`.
         warnings: Sentences about the data and the fits.
         trust_report: Sentences: how far to trust the choice.
-        doubts: The numbers behind these sentences: optimum, criteria, relative_entropy, leads and, if asked for, stability.
+        doubts: The numbers behind these sentences: optimum, criteria, relative_entropy, least_sure, leads and, if asked for, stability.
         num_rows: Rows, or their total weight.
         columns: Names of the columns used.
         seed: Words of the seed.
