@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import told
+from numpyro import handlers
 from scipy import stats
 
 from jaxem.bayes import hierarchical
@@ -72,7 +73,7 @@ def test_grouped_density_matches_scipy(rng, vary):
     np.testing.assert_allclose(model.log_likelihood(values, x, group), wanted)
 
 
-@pytest.mark.parametrize("random", [(0,), (0, 1)])
+@pytest.mark.parametrize("random", [(), (0,), (0, 1)])
 def test_random_effects_are_integrated_out(rng, random):
     """The density from four sums of each subject's rows is that of a Gaussian with the covariance written out."""
     subject, q = np.array([0, 0, 0, 1, 1, 1, 1]), len(random)
@@ -87,6 +88,21 @@ def test_random_effects_are_integrated_out(rng, random):
         covariance = z @ factors[k] @ factors[k].T @ z.T + values["residual_sd"][k] ** 2 * np.eye(len(x))
         density = stats.multivariate_normal(x @ values["coefficients"][k], covariance).logpdf(y[subject == s])
         assert got[s, k] == pytest.approx(density + math.log(values["weights"][k]))
+
+
+@pytest.mark.parametrize(("subject", "several"), [(np.arange(41), False), (np.r_[np.arange(40), 7], True)])
+def test_intercepts_are_random_where_a_subject_has_two_rows(rng, monkeypatch, subject, several):
+    """With one row a subject, only the sum of both variances is known."""
+    monkeypatch.setattr(classes, "sample", lambda task, options: task)
+    x = rng.normal(size=41)
+    task = hierarchical.regression_mixture(x, np.where(subject < 20, x, 5 - x) + rng.normal(size=41), subject)
+    assert all(("random_sd" in start) == several for start in task.starts)
+    draws = {"weights": np.full((4, 9, 2), 0.5), "coefficients": np.zeros((4, 9, 2, 2)), "residual_sd": np.ones((4, 9, 2))}
+    draws |= {"random_factors": np.ones((4, 9, 2, 1, 1))} if several else {}
+    assert set(task.publish(draws)) == {"weights", "coefficients", "residual_sd", *(["random_sd"] if several else [])}
+    with handlers.seed(rng_seed=0):
+        drawn = handlers.trace(task.model).get_trace(*task.args)
+    assert ("random_sd" in drawn) == several
 
 
 def test_hidden_states_are_summed_out(rng):

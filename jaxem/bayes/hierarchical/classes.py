@@ -33,7 +33,8 @@ def regression_mixture(
 ) -> HierarchicalPosterior:
     """Sample a mixture of linear regressions in which a subject, with all its rows, belongs to one class.
 
-    Each class has its own coefficients, residual sd and sd of the subjects' intercepts; the intercepts are integrated out. Chains start
+    Each class has its own coefficients, residual sd and sd of the subjects' intercepts; the intercepts are integrated out. Where no
+    subject has two rows there are no such intercepts, for nothing tells them from residuals: the residual sd has all. Chains start
     at the highest posterior mode reached from an EM fit of the subjects' own least-squares lines, and from some random subjects' lines.
     Classes ascend in the coefficient that tells them apart best.
 
@@ -48,8 +49,8 @@ def regression_mixture(
         target_accept: Acceptance rate that NUTS's step size is tuned to.
         seed: An int or a JAX key; the same seed gives the same draws on the same machine.
     Returns:
-        A `HierarchicalPosterior` of weights (k,), coefficients (k, 1 + p), intercept first, residual_sd (k,) and random_sd (k,). Units
-        are subjects, in sorted order.
+        A `HierarchicalPosterior` of weights (k,), coefficients (k, 1 + p), intercept first, residual_sd (k,) and, where a subject has
+        two rows, random_sd (k,). Units are subjects, in sorted order.
     Raises:
         ValueError: for a column that is missing, fewer subjects than components, missing cells, and values out of range.
         TypeError: for arguments of the wrong kind.
@@ -59,7 +60,7 @@ def regression_mixture(
         >>> rng = np.random.default_rng(0)
         >>> who, x = np.repeat(np.arange(20), 5), rng.normal(size=100)
         >>> y = np.where(who < 10, 1 + 2 * x, -x) + 0.3 * rng.normal(size=100)
-        >>> posterior = jaxem.bayes.hierarchical.regression_mixture(x, y, who, num_warmup=300, num_samples=500)
+        >>> posterior = jaxem.bayes.hierarchical.regression_mixture(x, y, who, num_warmup=200, num_samples=100)
         >>> posterior.predict().tolist()
         [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     """
@@ -73,7 +74,8 @@ def regression_mixture(
     rows = _Rows.of(np.column_stack([np.ones(len(y)), units.into(table.x)]), y, "response", numbers, names)
     into = np.diag([1.0, *(1 / units.scale)])
     into[0, 1:] = -units.centre / units.scale
-    model = LinearClasses(num_components=k, random=(0,))
+    several = bool((np.asarray(rows.sums.count) > 1).any())
+    model = LinearClasses(num_components=k, random=(0,) if several else ())
     task = _task("mixture of regressions", model, rows, into, ["intercept", *table.columns], options)
     return sample(task, options)
 
@@ -202,6 +204,8 @@ def _publish(draws: dict[str, np.ndarray], into: np.ndarray, units: components.S
     scale, coefficients = units.scale[0], draws["coefficients"] @ into.T * units.scale[0]
     coefficients[..., 0] += units.centre[0]
     out = {"weights": draws["weights"], "coefficients": coefficients, "residual_sd": draws["residual_sd"] * scale}
+    if "random_factors" not in draws:
+        return out
     factors = draws["random_factors"]
     if factors.shape[-1] == 1:
         return out | {"random_sd": factors[..., 0, 0] * scale}

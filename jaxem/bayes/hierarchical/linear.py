@@ -60,7 +60,7 @@ class LinearClasses:
         random_spread: Scale of the half-normal prior of the random effects' standard deviations.
         num_components: K, classes.
         order_by: The coefficient in which classes ascend.
-        random: Columns of X that are Z.
+        random: Columns of X that are Z; none where no effect is random.
         shared_residual: Whether all classes have one σ.
     """
 
@@ -83,6 +83,9 @@ class LinearClasses:
         coefficients = components.ascending("coefficients", self.coefficient_width, k, num_columns, self.order_by)
         residual = dist.LogNormal(np.log(0.4), 0.75)
         residual: Any = numpyro.sample("residual_sd", residual if self.shared_residual else residual.expand([k]).to_event(1))
+        values = {"weights": weights, "coefficients": coefficients, "residual_sd": residual}
+        if not q:
+            return values
         spread: Any = numpyro.sample("random_sd", dist.HalfNormal(self.random_spread).expand([k, q]).to_event(2))
         factors = spread[:, :, None] * jnp.ones((1, 1, 1))
         if q > 1:
@@ -90,23 +93,26 @@ class LinearClasses:
                 "random_correlations", dist.LKJCholesky(q, 2.0).expand([k]).to_event(1)
             )
         factors: Any = numpyro.deterministic("random_factors", factors)
-        return {"weights": weights, "coefficients": coefficients, "residual_sd": residual, "random_factors": factors}
+        return values | {"random_factors": factors}
 
     def log_joint(self, values: dict[str, Any], sums: SubjectSums) -> Float[Array, "s k"]:
         """log p(class, rows of the subject)."""
-        b, factors = values["coefficients"], values["random_factors"]
+        b = values["coefficients"]
         variance = jnp.broadcast_to(values["residual_sd"] ** 2, b.shape[:1])
-        picked = np.array(self.random)
         xxb = contract("sij,kj->ski", sums.xx, b)
         squares = sums.yy[:, None] - 2 * contract("si,ki->sk", sums.xy, b) + contract("ki,ski->sk", b, xxb)
+        rows = sums.count[:, None] * (0.5 * jnp.log(variance) + components.HALF_LOG_TAU)
+        fixed = jnp.log(values["weights"]) - rows
+        if not self.random:
+            return fixed - 0.5 * squares / variance
+        factors, picked = values["random_factors"], np.array(self.random)
         pull = contract("kij,ski->skj", factors, (sums.xy[:, None] - xxb)[..., picked]) / variance[:, None]
         zz = sums.xx[:, picked[:, None], picked]
         inner = contract("kia,sij,kjb->skab", factors, zz, factors) / variance[:, None, None] + jnp.eye(len(picked))
         whitener = inverse_factor(inner)
         explained = jnp.sum(contract("skab,skb->ska", whitener, pull) ** 2, axis=-1)
         log_det = jnp.sum(jnp.log(jnp.diagonal(whitener, axis1=-2, axis2=-1)), axis=-1)
-        rows = sums.count[:, None] * (0.5 * jnp.log(variance) + components.HALF_LOG_TAU)
-        return jnp.log(values["weights"]) - rows + log_det - 0.5 * (squares / variance - explained)
+        return fixed + log_det - 0.5 * (squares / variance - explained)
 
     def log_likelihood(self, values: dict[str, Any], sums: SubjectSums) -> Float[Array, " s"]:
         """Of each subject, class and random effects summed out."""
@@ -122,6 +128,6 @@ class LinearClasses:
         out = components.ascending_values("coefficients", coefficients, self.order_by) | {
             "weights": weights,
             "residual_sd": np.float64(residual) if self.shared_residual else np.full(k, residual),
-            "random_sd": np.full((k, q), spread),
         }
+        out |= {"random_sd": np.full((k, q), spread)} if q else {}
         return out | ({"random_correlations": np.tile(np.eye(q), (k, 1, 1))} if q > 1 else {})
