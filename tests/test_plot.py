@@ -332,7 +332,24 @@ class TestFits:
         grid = plot.pairs(fitted, faithful)
         assert grid.shape == (2, 2)
         assert (grid[1, 0].get_xlabel(), grid[1, 0].get_ylabel()) == ("eruptions", "waiting")
-        assert plot.pairs(fitted, faithful, ("waiting",)).shape == (1, 1)
+        one = plot.pairs(fitted, faithful, ("waiting",))
+        assert one.shape == (1, 1)
+        for axes, some in ((grid, ""), (one, "; 1 of 2 columns")):
+            (legend,) = axes[0, 0].figure.legends
+            assert legend.get_title().get_text() == f"EEE, K = 3: clusters and their shares{some}"
+            assert [text.get_text() for text in legend.get_texts()] == ["1 (48 %)", "2 (36 %)", "3 (17 %)"]
+
+    def test_long_names_stay_beside_their_row_of_pairs(self, fitted, faithful):
+        names = ("nonflavanoid_phenols_and_some_more_of_them", "od280_od315_of_diluted_wines")
+        grid = plot.pairs(dataclasses.replace(fitted, columns=names, input_columns=names), faithful.to_numpy())
+        figure = grid[0, 0].figure
+        figure.draw_without_rendering()
+        boxes = [grid[i, 0].yaxis.label.get_window_extent() for i in range(2)]
+        assert boxes[1].y1 < boxes[0].y0
+        assert [grid[i, 0].get_ylabel() for i in range(2)] == [
+            "nonflavanoid_\nphenols_and_…",
+            "od280_od315_of_\ndiluted_wines",
+        ]
 
     def test_tree_joins_what_is_merged(self, fitted, faithful):
         tree = merge(fitted, faithful)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,12 +28,14 @@ from ._style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ..noise import Region
     from ..result import Fit
 
 MOST_BARS = 80
 MOST_PAIRS = 5
+WIDEST_NAME = 18  # characters of a column's name in a line beside its row of pairs
 REGIONS = (0.5, 0.95)
 CONTOURS = (0.95, 0.75, 0.5, 0.25)
 BLUES = ("#DCE9F6", "#AACFE5", "#5FA6D1", "#1D6CB1")  # for each of them; the edges of all are darker
@@ -155,6 +158,8 @@ def _steps(ax: Axes, grid: np.ndarray, heights: np.ndarray, **look: Any) -> None
 def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.ndarray:
     """Draw every pair of columns as `clusters` does, on one figure, and each column by itself on the diagonal.
 
+    The title says how many of the columns are shown where these are not all. Long names are broken, or cut, to fit beside their row.
+
     Args:
         fit: A fitted mixture.
         data: The rows, as given to `jaxem.fit`.
@@ -170,10 +175,12 @@ def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.nda
         else tuple(columns)
     )
     places = [two_columns(fit, (name, name))[0] for name in names]
+    titles = [_fitting(name) for name in names]
     rows = shown(fit.rows(data, missing=True))
     labels = fit.predict(rows)
     size = max(6.0, 1.9 * len(names))
-    grid = figure((size, size)).subplots(len(names), len(names), squeeze=False, sharex="col")
+    whole = figure((size, size))
+    grid = whole.subplots(len(names), len(names), squeeze=False, sharex="col")
     for i, j in np.ndindex(grid.shape):
         ax = grid[i, j]
         ax.spines[["top", "right"]].set_visible(False)
@@ -182,9 +189,31 @@ def pairs(fit: Fit, data: Any, columns: tuple[str, ...] | None = None) -> np.nda
         else:
             clusters(fit, rows, ax, (names[j], names[i]))
             ax.get_legend().remove()
-        ax.set(xlabel=names[j] if i == len(names) - 1 else "", ylabel=names[i] if j == 0 else "")
+        ax.set(xlabel=titles[j] if i == len(names) - 1 else "", ylabel=titles[i] if j == 0 else "")
         ax.tick_params(labelsize=8)
+    whole.align_labels()
+    _explained(fit, len(names), whole)
     return grid
+
+
+def _fitting(name: str) -> str:
+    """A column's name in two lines at most, no wider than a picture of a pair."""
+    lines = textwrap.wrap(name.replace("_", "_ "), WIDEST_NAME) or [name]
+    lines = [line.replace("_ ", "_") for line in lines]
+    return "\n".join(lines if len(lines) <= 2 else [lines[0], lines[1][: WIDEST_NAME - 1] + "…"])
+
+
+def _explained(fit: Fit, num_shown: int, whole: Figure) -> None:
+    """A title and a legend of the clusters' colours over a figure of several axes."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour(k), label=share(fit, k)) for k in range(fit.num_components)]
+    if fit.noise is not None:
+        handles.insert(0, Patch(color=GREY, label=f"noise ({100 * fit.noise_weight:.0f} %)"))
+    some = "" if num_shown == len(fit.columns) else f"; {num_shown} of {len(fit.columns)} columns"
+    title = f"{fit.family}, K = {fit.num_components}: clusters and their shares{some}"
+    rows = math.ceil(len(handles) / 5)
+    whole.legend(handles=handles, loc="outside upper center", ncols=math.ceil(len(handles) / rows), frameon=False, title=title)
 
 
 def _marginal(fit: Fit, x: np.ndarray, labels: np.ndarray, ax: Axes) -> None:
