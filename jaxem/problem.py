@@ -108,7 +108,8 @@ class Problem:
             for number, one in enumerate(self.bound)
             for k in components
         ]
-        self.able = [cell for cell in self.cells if cell.num_components <= self.distinct]
+        out = self.terms.left_out
+        self.able = [cell for cell in self.cells if cell.num_components <= self.distinct and cell.num_components not in out]
         self.sample = self._subsample() if self.able else None
         self.sample_offset = self.offset if self.sample is None else units.offset_of(self._weight_of(self.sample))
         self.engine = self._all_rows(*((room, room) if whole is rows else (rows, whole)))

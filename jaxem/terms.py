@@ -18,6 +18,10 @@ from .options import Options
 from .units import Units
 
 
+FEWER_THAN_LABELS = "fewer components than labels"  # the statuses of cells that labels contradict
+NONE_LEFT = "every row has a label, and some component none"
+
+
 class Terms:
     """The terms of one problem.
 
@@ -26,15 +30,19 @@ class Terms:
         units: The table in internal units.
         columns: Names of all columns that were given, constant ones included.
         components: Numbers of components.
+    Attributes:
+        left_out: Numbers of components that the labels contradict, and in a few words why.
     Raises:
-        ValueError: for labels or fixed parameters that these numbers of components contradict.
+        ValueError: for labels that every one of these numbers of components contradicts, or fixed parameters that one of them does.
     """
 
     def __init__(self, options: Options, units: Units, columns: tuple[str, ...], components: Sequence[int]):
         self.options, self.units, self.columns = options, units, columns
         table = units.table
-        if table.label is not None:
-            _refuse_labels(table.label, table.weight, components)
+        refused = {} if table.label is None else _refused(table.label, table.weight, components)
+        if len(refused) == len(set(components)):
+            raise ValueError(refused[max(components)][1])
+        self.left_out = {k: status for k, (status, _) in refused.items()}
         if options.fixed and len(components) > 1:
             count = len(components)
             raise ValueError(f"fixed parameters are those of one number of components, got {count} numbers to choose from")
@@ -113,18 +121,17 @@ class Terms:
         return out | ({"labels": self.num_labels} if self.num_labels else {})
 
 
-def _refuse_labels(label: np.ndarray, weight: np.ndarray, components: Sequence[int]) -> None:
-    """Labels that no number of components, or not every one of them, can have."""
-    row, least = int(label.argmax()), min(components)
-    if label[row] >= least:
-        raise ValueError(
-            f"labels: row {row + 1} is said to come from component {label[row]}, so num_components must be at least "
-            f"{label[row] + 1}, got {least}"
-        )
-    seen = np.unique(label[weight > 0])
-    lacking = np.setdiff1d(np.arange(max(components)), seen)
-    if seen[0] >= 0 and len(lacking):
-        raise ValueError(
-            f"labels: every row has one, and none is left for component {lacking[0]} of {max(components)}; "
-            "give -1 to rows whose component is not known, or ask for fewer components"
-        )
+def _refused(label: np.ndarray, weight: np.ndarray, components: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Numbers of components that labels contradict, each with a status and a sentence."""
+    row, seen = int(label.argmax()), np.unique(label[weight > 0])
+    out = {}
+    for k in components:
+        lacking = np.setdiff1d(np.arange(k), seen)
+        if label[row] >= k:
+            sentence = f"row {row + 1} is said to come from component {label[row]}, so num_components must be at least "
+            out[k] = FEWER_THAN_LABELS, f"labels: {sentence}{label[row] + 1}, got {k}"
+        elif seen[0] >= 0 and len(lacking):
+            sentence = f"every row has one, and none is left for component {lacking[0]} of {k}"
+            remedy = "give -1 to rows whose component is not known, or ask for fewer components"
+            out[k] = NONE_LEFT, f"labels: {sentence}; {remedy}"
+    return out

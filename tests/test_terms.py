@@ -185,6 +185,21 @@ class TestLabels:
         near(fit.params.means, [rows[label == k].mean(0) for k in range(3)], 1e-9, 1e-9)
         near(fit.params.covariances, [np.cov(rows[label == k].T, bias=True) for k in range(3)], 1e-7, 1e-9)
 
+    def test_numbers_of_components_that_labels_contradict_are_left_out(self, rows):
+        label, quick = np.repeat([2, 0, 1], SIZES), {"num_restarts": 2, "moves": False}
+        known = jaxem.select(rows, "VVV", labels=label, **quick)
+        status = known.table.set_index("num_components")["status"]
+        assert status[3] == "converged"
+        assert (status[[1, 2]] == "fewer components than labels").all()
+        assert (status[range(4, 10)] == "every row has a label, and some component none").all()
+        assert known.warnings[0] == "K = 1, 2 were left out: fewer components than labels."
+        assert known.doubts["least_sure"] is None
+        assert not any("relative entropy" in sentence for sentence in known.trust_report)  # labels leave no doubt about a row
+        some = jaxem.select(rows, "VVV", range(1, 4), labels=np.where(label < 2, label, -1), **quick)
+        assert list(some.fits) == [("VVV", 2), ("VVV", 3)]
+        with pytest.raises(ValueError, match="num_components must be at least 3, got 2"):
+            jaxem.select(rows, "VVV", [1, 2], labels=label)
+
     def test_none_known_is_no_labels(self, rows):
         short = {"num_restarts": 3, "moves": False}
         plain, blank = jaxem.fit(rows, "VVV", 2, **short), jaxem.fit(rows, "VVV", 2, labels=[-1] * len(rows), **short)

@@ -78,8 +78,9 @@ def select(
         num_resamples: Parts of the rows on which the whole choice is made again (`Selection.stability`), for the trust report.
         progress: Called as runs end with (phase, runs ended, runs in the phase, lowest BIC so far or NaN).
     Returns:
-        A `Selection`. Cells with more components than distinct rows, and cells in which every run failed, have a row that says so; a fit
-        with a component next to singular, or on too few rows, is marked `spurious` and never chosen.
+        A `Selection`. Cells with more components than distinct rows, cells that the labels contradict, and cells in which every run
+        failed, have a row that says so; a fit with a component next to singular, or on too few rows, is marked `spurious` and never
+        chosen.
     Raises:
         ValueError: for bad values, naming argument, row and column.
         TypeError: for arguments of the wrong kind.
@@ -225,7 +226,8 @@ def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str,
     count = cell.num_params(features)
     none = dict.fromkeys(("log_likelihood", "num_params", *criteria.NAMES), np.nan) | {"num_params": count}
     failed = [run.status for run in cell.runs]
-    status = max(set(failed), key=failed.count).name.lower() if failed else TOO_FEW
+    left_out = problems[0].terms.left_out.get(cell.num_components, TOO_FEW)
+    status = max(set(failed), key=failed.count).name.lower() if failed else left_out
     rest = {
         "relative_entropy": np.nan,
         "num_steps": 0,

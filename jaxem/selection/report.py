@@ -114,8 +114,10 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     said = list(dict.fromkeys(sentence for problem in problems for sentence in problem.table.warnings))
     for problem in problems:
         short = [cell.num_components for cell in problem.cells if cell.num_components > problem.distinct]
+        short = [k for k in short if k not in problem.terms.left_out]
         if short:
             said.append(f"K = {min(short)} and more were left out: the data have only {problem.distinct} distinct rows.")
+    said += _contradicted(problems[0].terms.left_out)
     said += _far(selection, problems)
     ranking = selection.ranking()
     said += _lost(selection, problems)
@@ -146,9 +148,21 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _contradicted(left_out: dict[int, str]) -> list[str]:
+    """A word on numbers of components that labels contradict."""
+    by_status: dict[str, list[str]] = {}
+    for k, status in sorted(left_out.items()):
+        by_status.setdefault(status, []).append(str(k))
+    return [
+        f"K = {', '.join(numbers)} {'was' if len(numbers) == 1 else 'were'} left out: {status}."
+        for status, numbers in by_status.items()
+    ]
+
+
 def _lost(selection: Selection, problems: list[Any]) -> list[str]:
     """A word on cells that had no part in the choice, where they are many."""
-    tried = [cell for cell in selection.cells if cell["num_components"] > 1 and cell["status"] != TOO_FEW]
+    unsearched = (TOO_FEW, *problems[0].terms.left_out.values())
+    tried = [cell for cell in selection.cells if cell["num_components"] > 1 and cell["status"] not in unsearched]
     lost = [cell for cell in tried if cell["spurious"] or not np.isfinite(cell["log_likelihood"])]
     if 2 * len(lost) <= len(tried):
         return []
@@ -163,5 +177,7 @@ def _lost(selection: Selection, problems: list[Any]) -> list[str]:
 
 def _far(selection: Selection, problems: list[Any]) -> list[str]:
     """A word on rows far out, where cells have no sound fit."""
-    lacking = any(cell["num_components"] > 1 and (cell["spurious"] or not cell["num_steps"]) for cell in selection.cells)
-    return list(problems[0].terms.outliers) if lacking else []
+    terms = problems[0].terms
+    several = [cell for cell in selection.cells if cell["num_components"] > 1 and cell["num_components"] not in terms.left_out]
+    lacking = any(cell["spurious"] or not cell["num_steps"] for cell in several)
+    return list(terms.outliers) if lacking else []
