@@ -69,7 +69,8 @@ class Cell:
         model: The mixture, its family bound to the data.
         num_components: K.
         number: Number of the family among those of the problem.
-        closed: Whether the one optimum has a closed form: that of one component, without noise, on complete rows.
+        closed: Whether there is one optimum, that of the M-step: of one component, or where every row has a label, without noise, on
+            complete rows.
         runs: All runs so far.
         best: The best run: by objective among the admissible ones, or among spikes where there is nothing else.
         improved: Whether a move has raised the best objective.

@@ -102,9 +102,9 @@ class Problem:
         whole = units.filled(rows, table.weight)
         bound = [family.bind(whole, table.weight, units.scale, options.dtype) for family in families]
         self.bound = [family_names.settled(family, len(rows), options.dtype) for family in bound]
-        plain = table.complete and self.terms.region is None
+        plain, known = table.complete and self.terms.region is None, self.terms.known
         self.cells = [
-            Cell(self.terms.model(one, k), k, number, plain and k == 1)
+            Cell(self.terms.model(one, k), k, number, plain and (known or k == 1))
             for number, one in enumerate(self.bound)
             for k in components
         ]
@@ -168,7 +168,9 @@ class Problem:
         Search(self.engine, few, weight, effort, self.report).from_scouts(cells)
 
     def _subsample(self) -> np.ndarray | None:
-        """Numbers of the rows to search on, or None for all."""
+        """Numbers of the rows to search on, or None for all, as where there is nothing to search for."""
+        if self.terms.known:
+            return None
         d = self.table.x.shape[1]
         most = max(cell.num_params(d) for cell in self.able)
         size = max(SUBSAMPLE, 2 * most)

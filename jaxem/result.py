@@ -86,7 +86,8 @@ class Fit(criteria.Scored, Density):
         replicated: How many of these ended in this optimum.
         improved: Whether moves (split, merge) raised the log-likelihood above that of all starts.
         stable: Whether every move from the best fits beside it was tried, and found nothing better; None if no moves were made.
-        closed: Whether this is the one optimum there is, in closed form: of one component, without noise, on complete rows.
+        closed: Whether this is the one optimum there is, that of the M-step: of one component, or where every row has a label, without
+            noise, on complete rows.
         num_failed: Runs that collapsed or failed otherwise.
         spurious: Whether a component is next to singular: such a fit is never chosen by itself.
         trust: "high", "fair" or "low": how likely a better optimum is to exist; "" for a fit from one given start.

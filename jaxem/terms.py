@@ -31,6 +31,7 @@ class Terms:
         columns: Names of all columns that were given, constant ones included.
         components: Numbers of components.
     Attributes:
+        known: Whether every row of positive weight has a label.
         left_out: Numbers of components that the labels contradict, and in a few words why.
     Raises:
         ValueError: for labels that every one of these numbers of components contradicts, or fixed parameters that one of them does.
@@ -47,6 +48,7 @@ class Terms:
             count = len(components)
             raise ValueError(f"fixed parameters are those of one number of components, got {count} numbers to choose from")
         self.num_labels = 0 if table.label is None else int(table.label.max()) + 1
+        self.known = table.label is not None and bool((table.label[table.weight > 0] >= 0).all())
         self.region = noise.region(table.seen()) if options.noise else None
         self.prior = None if options.prior is None else options.prior.for_columns(columns, table.columns)
         self.total = float(table.weight.sum())

@@ -18,7 +18,7 @@ def level(closed: bool, replicated: int, stable: bool | None) -> str:
     """The level of trust in one fit.
 
     Args:
-        closed: Whether there is one optimum, in closed form: always "high".
+        closed: Whether there is one optimum, that of the M-step: always "high".
         replicated: Independent starts that ended in the best optimum.
         stable: Whether every move was tried, and found nothing better; None if no moves were made.
     """
@@ -32,7 +32,10 @@ def level(closed: bool, replicated: int, stable: bool | None) -> str:
 def sentence(fit: Any) -> str:
     """The trust report's first sentence, from the facts behind a fit's level."""
     if fit.closed:
-        return "High: one component has one optimum, in closed form."
+        why = "every row has a label, so that nothing is left to search: the optimum is that of a single M-step"
+        why = "one component has one optimum, in closed form" if fit.num_components == 1 else why
+        doubt = "" if fit.trust == HIGH else ", but there a component is next to singular or rests on too few rows"
+        return f"{fit.trust.capitalize()}: {why}{doubt}."
     reached, replicated = "no start reached the best log-likelihood, only moves did", fit.replicated
     if replicated:
         of = f"{replicated} of the {fit.num_finalists} finalists"

@@ -185,6 +185,16 @@ class TestLabels:
         near(fit.params.means, [rows[label == k].mean(0) for k in range(3)], 1e-9, 1e-9)
         near(fit.params.covariances, [np.cov(rows[label == k].T, bias=True) for k in range(3)], 1e-7, 1e-9)
 
+        assert (fit.closed, fit.trust, fit.num_restarts) == (True, "high", 1)
+        assert "High: every row has a label, so that nothing is left to search" in " ".join(str(fit).split())
+
+    def test_a_row_of_weight_0_need_not_be_known(self, rows):
+        label, weight, quick = np.repeat([2, 0, 1], SIZES), np.ones(len(rows)), {"num_restarts": 2, "moves": False}
+        label[3] = -1
+        assert not jaxem.fit(rows, "VVV", 3, labels=label, **quick).closed
+        weight[3] = 0
+        assert jaxem.fit(rows, "VVV", 3, labels=label, weights=weight, **quick).closed
+
     def test_numbers_of_components_that_labels_contradict_are_left_out(self, rows):
         label, quick = np.repeat([2, 0, 1], SIZES), {"num_restarts": 2, "moves": False}
         known = jaxem.select(rows, "VVV", labels=label, **quick)
@@ -199,6 +209,13 @@ class TestLabels:
         assert list(some.fits) == [("VVV", 2), ("VVV", 3)]
         with pytest.raises(ValueError, match="num_components must be at least 3, got 2"):
             jaxem.select(rows, "VVV", [1, 2], labels=label)
+
+    def test_rare_labels_are_seen_among_many_rows(self):
+        """A search on a subsample would have missed them."""
+        x = np.random.default_rng(0).normal(size=(20_000, 1))
+        fit = jaxem.fit(x, "V", 2, labels=np.arange(len(x)) < 3)
+        assert fit.closed
+        near(fit.params.means[:, 0], [x[3:].mean(), x[:3].mean()], 1e-9, 1e-9)
 
     def test_none_known_is_no_labels(self, rows):
         short = {"num_restarts": 3, "moves": False}
