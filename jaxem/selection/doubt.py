@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import resampling
 from .._parts import parts
+from ..text import rows as rows_of
 
 
 if TYPE_CHECKING:
@@ -183,15 +184,15 @@ def overlap(found: dict[str, Any], num_components: int) -> list[str]:
         return []
     sure = worst["mean_probability"] or 0.0
     how = next((word for word, entropy, least in APART if value > entropy and sure >= least), "overlap strongly")
-    which = f"component {worst['component']} (counted from 0)"
-    if not worst["num_rows"]:
-        said = f"no row is more likely of {which} than of another"
-    else:
-        rows = "row" if worst["num_rows"] == 1 else "rows"
-        said = f"the least sure is {which}, with a mean probability of {sure:.2f} of its {worst['num_rows']:,g} {rows} to be its own"
+    said = f"Clusters {how}: relative entropy {value:.2f}, where 1 is no doubt about any row"
+    if how == APART[0][0]:
+        return [f"{said}."]
+    if worst["num_rows"]:
+        said += f"; the least sure has {rows_of(worst['num_rows'])}, its own with a mean probability of {sure:.2f}"
         said += f", where groups should have {LEAST_SURE} or more" if sure < LEAST_SURE else ""
-    advice = "; `merge` says which components make one cluster" if how != APART[0][0] and num_components > 2 else ""
-    return [f"Clusters {how}: relative entropy {value:.2f}, where 1 is no doubt about any row; {said}{advice}."]
+    else:
+        said += "; one of them is the most probable of no row"
+    return [f"{said}{'; `merge` says which components make one cluster' if num_components > 2 else ''}."]
 
 
 def leads(found: dict[str, Any], criterion: str) -> list[str]:
