@@ -75,7 +75,10 @@ def write_arrays(path: str | os.PathLike[str], header: dict[str, Any], arrays: d
     """Write arrays and a JSON header as `.npz`, without pickle."""
     text = np.frombuffer(json.dumps(header | {NAMES: list(arrays)}).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **({HEADER: text} | arrays))
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:  # NumPy 2.0's savez would take allow_pickle for an array
+        for name, array in ({HEADER: text} | arrays).items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
 
