@@ -211,7 +211,14 @@ class TestRestarts:
             np.testing.assert_allclose(ours.get_ydata(), theirs.get_ydata(), atol=0.01)
         assert labels(ax) == ["all rows", *labels(plain)]
         assert re.search(r": 2 on all rows, then \d+ on a subsample$", ax.get_xlabel())
-        assert ax.get_legend().get_title().get_text().endswith("reached the best of the subsample")
+        assert ax.get_ylabel() == "nats below the best on the same rows"
+
+    def test_runs_that_end_alike_leave_a_scale(self, selection):
+        """Gaps of a ten-thousandth of a nat alone gave ticks of six digits."""
+        close = [lane for lane in selection.lanes if lane["log_likelihood"] > selection["EEE", 1].log_likelihood - 0.01]
+        ax = plot.restarts(dataclasses.replace(selection, lanes=tuple(close)), "EEE", 1)
+        most, least = ax.get_ylim()
+        assert least < 0 < 0.1 < most
 
     def test_a_cell_that_was_not_asked_for(self, selection):
         with pytest.raises(KeyError, match="no fit for"):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ORIGINS = ("all rows", "start", "split", "merge", "split-merge")
 MOST_TRACES = 5
+NEAR = 0.1  # nats up to which the scale of restarts is linear
 LEAST_GAP = 1e-9  # nats; what is left below is rounding
 
 
@@ -108,7 +109,7 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
     reached = f"{fit.replicated} of {fit.num_finalists} finalists among the starts reached the best"
     if few.any():
         order += f": {(~few).sum()} on all rows, then {few.sum()} on a subsample"
-        level, reached = f"{level} on the same rows", f"{reached} of the subsample"
+        level = f"{level} on the same rows"
         ax.axvline((~few).sum() + 0.5, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
     handles = []
     for number, origin in enumerate(origin for origin in ORIGINS if (runs["origin"] == origin).any()):
@@ -123,7 +124,9 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
         handles.append(Line2D([], [], **grey, alpha=0.4, label="given up early"))
     if runs["spurious"].any():
         handles.append(Line2D([], [], **grey, markerfacecolor="white", label="next to singular, never chosen"))
-    ax.set_yscale("symlog", linthresh=0.1)
+    ax.set_yscale("symlog", linthresh=NEAR)
+    least, most = ax.get_ylim()
+    ax.set_ylim(min(least, -NEAR / 10), max(most, 1.2 * NEAR))  # where no run is farther off, 0 and a tenth of a nat still show
     ax.yaxis.set_major_formatter("{x:g}")
     ax.invert_yaxis()
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
