@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -116,6 +117,8 @@ class Mixture:
         if self.noise is not None:
             noise = self._log_noise(params, data)
             top = jnp.maximum(top, noise)
+        # No result depends on it, and the derivative of a maximum asks which entry equals it: none does where XLA rounds it otherwise.
+        top = lax.stop_gradient(top)
         # The barriers keep XLA from computing exp twice, once for the sum and once for the product.
         unnormalised = lax.optimization_barrier(jnp.exp(joint - top))
         total = lax.optimization_barrier(jnp.sum(unnormalised, axis=0))
@@ -192,8 +195,7 @@ class Mixture:
 
     def from_free(self, free: MixtureParams) -> MixtureParams:
         """The inverse of `to_free`; log-weights that an extrapolation has moved off the simplex are put back on it."""
-        top = jnp.max(free.log_weights)
-        log_weights = free.log_weights - top - jnp.log(jnp.sum(jnp.exp(free.log_weights - top)))
+        log_weights = jax.nn.log_softmax(free.log_weights)
         log_weights = log_weights if self.noise is None else log_weights[:-1]
         return MixtureParams(log_weights, self.family.from_free(free.components))
 
