@@ -37,6 +37,9 @@ from .quasi_newton import QuasiNewton
 TICKS = 20  # steps a block takes before the host looks at it; also the length of the first stage ...
 TICKS_LONG = 8  # ... and where a step takes as long as that look: a lane that ends early idles for half of them
 LONG = 200_000  # lanes × rows × components from which it does
+ENDLESS = (
+    20_000_000  # ... and from which a look after every step is nothing to it. XLA keeps 8 kB of every chunk till a program ends
+)
 CACHE_BYTES = 2**22  # what a chunk's densities and monomials should fill: measured best between 2 and 4 MB on two cores
 CHUNK = 4096  # the most rows in a chunk: where components are few, the monomials fill the cache
 CHUNK_SHARED = 1024  # ... and where the cores share the rows: so short that XLA leaves an operation to one of them
@@ -122,8 +125,9 @@ class Engine:
         half = -(-width // 2)
         halve = self.large or lanes * num_rows * width > MUCH
         self.sizes = (half, width) if halve and self.least <= half < width else (width,)
-        self.long = self.block * num_rows * width > LONG
-        self.ticks = np.asarray(TICKS_LONG if self.long else TICKS, np.int32)
+        step = self.block * num_rows * width
+        self.long = step > LONG
+        self.ticks = np.asarray(1 if step > ENDLESS else TICKS_LONG if self.long else TICKS, np.int32)
         columns = self.num_features
         self.mesh = mesh_for(-(-lanes // self.block), data, of_rows=self.large, shareable=shareable)
         if self.long and shares(self.mesh, LANES) > 1:

@@ -74,13 +74,12 @@ def least_sure(fit: Fit, rows: np.ndarray, weight: np.ndarray, label: np.ndarray
         Nagin 2005, Group-Based Modeling of Development, sec. 5.4: the average posterior probability of assignment.
     """
     labelled = np.zeros(len(rows), bool) if label is None else np.asarray(label) >= 0
-    open_weight = np.where(labelled, 0.0, weight)
-    if not open_weight.any():
+    if not (weight > 0)[~labelled].any():
         return None
     total, sure = np.zeros((2, fit.num_components + 1))  # the last is noise
     known = np.isin(np.arange(len(total)), [] if label is None else np.asarray(label)[labelled])
     for some in parts(len(rows)):
-        resp, own = fit.predict_proba(rows[some]), open_weight[some]
+        resp, own = fit.predict_proba(rows[some]), np.where(labelled[some], 0.0, weight[some])
         chosen = resp.argmax(axis=1)
         total += np.bincount(chosen, own, len(total))
         sure += np.bincount(chosen, own * resp.max(axis=1), len(total))
@@ -149,7 +148,8 @@ def share_ahead(difference: np.ndarray, gap: float, weight: np.ndarray, seed: tu
 def _alike(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Parts of rows drawn once each whose sum varies as much as that of the rows when each is repeated `weight` times."""
     part = difference - weight @ difference / weight.sum()  # in place from here: there may be millions
-    part *= np.sqrt(weight)
+    for some in parts(len(part)):
+        part[some] *= np.sqrt(weight[some])
     square = part @ part
     part -= part.mean()
     part *= np.sqrt(square / max(part @ part, np.finfo(float).tiny))
