@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +25,13 @@ _HASTY = _QUICK | {"xla_backend_optimization_level": 1}
 def quick_options(hasty: bool = False) -> dict[str, Any] | None:
     """Options for a CPU: half the time to compile, and wide registers; without those that this version of XLA does not know.
 
+    What the user has asked for in XLA_FLAGS holds.
+
     Args:
         hasty: Whether to take a third off what is left, too: the program is then up to a fifth slower where arrays are large.
     """
-    return {name: value for name, value in _known().items() if hasty or name in _QUICK} or None
+    asked = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in _known().items() if (hasty or name in _QUICK) and name not in asked} or None
 
 
 @functools.cache

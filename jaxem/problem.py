@@ -199,10 +199,8 @@ class Problem:
 
     def lowest_bic(self) -> float:
         """The lowest BIC of the cells that have a fit and no spike for one; NaN where none has."""
-        d, found = (
-            len(self.units.scale),
-            [(cell, cell.best) for cell in self.able if cell.best is not None and cell.best.admissible],
-        )
+        d = len(self.units.scale)
+        found = [(cell, cell.best) for cell in self.able if cell.best is not None and cell.best.admissible]
         scores = [criteria.bic(best.log_likelihood + self.offset, cell.num_params(d), self.total) for cell, best in found]
         return min(scores, default=float("nan"))
 

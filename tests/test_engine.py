@@ -11,6 +11,7 @@ import pytest
 from helpers import agree, jit
 
 from jaxem import em
+from jaxem._compiler import quick_options
 from jaxem._pytree import pytree
 from jaxem._status import Status
 from jaxem.accelerate import Squarem
@@ -289,3 +290,12 @@ def test_trace_is_one_objective_a_tick():
 def test_every_status_has_a_sentence(status):
     assert len(status.message.split()) >= 4
     assert status.failed == (status in (Status.NONFINITE, Status.DECREASED, Status.COLLAPSED))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the quick compiler is for CPUs")
+def test_what_xla_flags_ask_for_holds(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    level = "xla_backend_optimization_level"
+    assert level in quick_options.__wrapped__(hasty=True)
+    monkeypatch.setenv("XLA_FLAGS", f"--{level}=3")
+    assert level not in quick_options.__wrapped__(hasty=True)

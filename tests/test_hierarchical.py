@@ -214,9 +214,9 @@ def test_growth_mixture_finds_the_truth(rng):
 @pytest.mark.slow
 def test_hidden_markov_finds_the_truth(rng):
     states, stay = [0], [0.95, 0.9]
-    for _ in range(299):
+    for _ in range(149):
         states.append(states[-1] if rng.random() < stay[states[-1]] else 1 - states[-1])
-    posterior = hierarchical.hidden_markov(np.where(states, 5.0, 0.0) + rng.normal(size=300), **SHORT)
+    posterior = hierarchical.hidden_markov(np.where(states, 5.0, 0.0) + rng.normal(size=150), **SHORT)
     assert posterior.num_divergences == 0
     table = posterior.table
     for name, value in {"means[0, 0]": 0, "means[1, 0]": 5, "transitions[0, 0]": 0.95, "transitions[1, 1]": 0.9}.items():

@@ -53,9 +53,8 @@ class Observed:
     def log_prob(self, params: PoissonParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """Log-probability of the cells that are there."""
         centre = jnp.broadcast_to(self.family.centre, self.seen.shape)
-        shown = PoissonParams(
-            jnp.where(self.seen > 0, params.rate, centre)
-        )  # a cell of 0 has then the probability exp(−centre)
+        # A missing cell, which is 0, has the probability exp(−centre).
+        shown = PoissonParams(jnp.where(self.seen > 0, params.rate, centre))
         return self.family.log_prob(shown, x) + jnp.sum((1 - self.seen) * centre)
 
     def expected_stats(self, params: PoissonParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> PoissonStats:

@@ -63,9 +63,8 @@ class Room:
         problem, out = self.problem, {}
         unit = unit_scale(problem.units.guesses, self.weight)
         noisy = problem.terms.region is not None
-        space = init.KEPT_BYTES // (
-            count * (1 + noisy)
-        )  # the starts of all resamples live side by side, and with noise are of two kinds
+        # The starts of all resamples live side by side, and with noise are of two kinds.
+        space = init.KEPT_BYTES // (count * (1 + noisy))
         told: dict[str, Any] = {"noisy": noisy, "label": problem.table.label, "room": space}
         draws = [init.draws(unit, own(number), (*seed, number), **told) for number in range(count)]
         for part in self.parts:
