@@ -272,7 +272,8 @@ def run(
         The method's state: `params`, `log_likelihood`, `objective`, `num_steps`, `status`; `Status(int(state.status))`, from
         `jaxem.em`, has a `name` and a sentence, its `message`.
     Raises:
-        TypeError: if params are no floats, if params and data mix dtypes, or are of half precision.
+        TypeError: if params are no floats, if params and data mix dtypes, or are of half precision; if `QuasiNewton` meets a model
+            without `complete`.
         ValueError: if the log-likelihood is not one number.
     References:
         Dempster, Laird & Rubin 1977, JRSS-B 39; the stopping rule: Böhning et al. 1994, AISM 46.

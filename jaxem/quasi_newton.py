@@ -99,7 +99,16 @@ class QuasiNewton:
     memory: int = static(default=10)
 
     def from_params(self, model: Any, params: Any, data: Any) -> QuasiNewtonState:
-        """The state whose first step is an E-step at `params`. Costs no E-step: of the data only the shapes matter."""
+        """The state whose first step is an E-step at `params`. Costs no E-step: of the data only the shapes matter.
+
+        Raises:
+            TypeError: if the model has no `complete`.
+        """
+        if not hasattr(model, "complete"):
+            raise TypeError(
+                f"QuasiNewton takes its gradient from a model's complete(params, stats, at), which {type(model).__name__} lacks: add "
+                "it, or use Squarem() or EM()"
+            )
         stats, _ = jax.eval_shape(model.e_step, params, data)
         free, _ = ravel_pytree(protocol.to_free(model, params))
         low = jnp.asarray(-jnp.inf, free.dtype)

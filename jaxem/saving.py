@@ -40,7 +40,7 @@ def load(path: str | os.PathLike[str], family: Any = None) -> Fit:
         family: The `Family` object, if it is one that does not come with jaxem.
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version.
+        ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version; if `family` is not the one it was saved with.
 
     Example:
         >>> import jaxem, os, tempfile
@@ -81,7 +81,7 @@ def from_json(text: str, family: Any = None, name: str = "the text") -> Fit:
         family: The `Family` object, if it is one that does not come with jaxem.
         name: What to call the text if it is refused.
     Raises:
-        ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version.
+        ValueError: as for `load`.
     """
     try:
         record = json.loads(text)
@@ -124,7 +124,7 @@ def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family:
             single[field] = array
     known = {field.name: field for field in dataclasses.fields(Fit)}
     numbers = [key for key, field in known.items() if str(field.type).startswith("float")]
-    damaged = f"{name} is not a saved jaxem fit, or is damaged"
+    damaged, fit = f"{name} is not a saved jaxem fit, or is damaged", None
     try:
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in header["fit"].items()
@@ -138,12 +138,17 @@ def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family:
             fit = Fit(**fields)
             _check_kinds(fit)
             _check_shapes(fit)
-            return fit
     except KeyError as error:
         raise ValueError(f"{damaged} (it lacks {error})") from None
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{damaged} ({error})") from None
-    raise ValueError(newer.format(f"this one knows nothing of {', '.join(map(repr, sorted(foreign)))}"))
+    if fit is None:
+        raise ValueError(newer.format(f"this one knows nothing of {', '.join(map(repr, sorted(foreign)))}"))
+    if family is not None and getattr(family, "name", None) != fit.family:
+        raise ValueError(
+            f"{name} is a fit of family {fit.family!r}; family must be the object of that name, got {family!r:.60}"
+        )
+    return fit
 
 
 def _check_kinds(fit: Fit) -> None:

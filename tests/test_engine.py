@@ -292,6 +292,11 @@ def test_every_status_has_a_sentence(status):
     assert status.failed == (status in (Status.NONFINITE, Status.DECREASED, Status.COLLAPSED))
 
 
+def test_a_gradient_needs_complete():
+    with pytest.raises(TypeError, match=r"complete\(params, stats, at\), which Halfway lacks"):
+        run(Halfway(0.5), 1.0, method=QuasiNewton())
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the quick compiler is for CPUs")
 def test_what_xla_flags_ask_for_holds(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")

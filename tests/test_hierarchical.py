@@ -252,6 +252,7 @@ BAD = {
     "group is missing": (hierarchical.grouped_mixture, (NUMBERS, [0, 1, np.nan, 1]), "group is missing in row 3"),
     "no such variation": (lambda *a: hierarchical.grouped_mixture(*a, vary="sd"), (FRAME, "g"), 'vary must be "weights" or'),
     "cell is missing": (hierarchical.grouped_mixture, ([1.0, np.nan, 2.0], [0, 1, 1]), "row 2, column 'x1' is missing"),
+    "one row a subject": (hierarchical.growth_mixture, (NUMBERS, "t", [0, 1, 2, 3]), "each of the 4 subjects has one row"),
     "one component": (hierarchical.grouped_mixture, (FRAME, "g", 1), "num_components must be at least 2, got 1"),
     "constant": (hierarchical.grouped_mixture, ([1.0, 1.0, 1.0], [0, 1, 1]), "column 'x1' is constant"),
     "too few subjects": (

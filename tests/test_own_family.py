@@ -129,6 +129,8 @@ def test_its_fit_is_saved_and_loaded(fit, x, tmp_path):
     fit.save(tmp_path / "model.npz")
     again = jaxem.load(tmp_path / "model.npz", family=Exponential())
     np.testing.assert_array_equal(again.log_prob(x), fit.log_prob(x))
+    with pytest.raises(ValueError, match="a fit of family 'exponential'; family must be the object of that name, got"):
+        jaxem.load(tmp_path / "model.npz", family=Quartiles())
 
 
 def test_its_checks_are_heard(x):

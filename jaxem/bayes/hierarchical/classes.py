@@ -74,8 +74,7 @@ def regression_mixture(
     rows = _Rows.of(np.column_stack([np.ones(len(y)), units.into(table.x)]), y, "response", numbers, names)
     into = np.diag([1.0, *(1 / units.scale)])
     into[0, 1:] = -units.centre / units.scale
-    several = bool((np.asarray(rows.sums.count) > 1).any())
-    model = LinearClasses(num_components=k, random=(0,) if several else ())
+    model = LinearClasses(num_components=k, random=(0,) if rows.repeated else ())
     task = _task("mixture of regressions", model, rows, into, ["intercept", *table.columns], options)
     return sample(task, options)
 
@@ -113,7 +112,8 @@ def growth_mixture(
         A `HierarchicalPosterior` of weights (k,), coefficients (k, 1 + degree) of 1, time, time² …, residual_sd and
         random_covariance (k, 2, 2) of level at time 0 and slope. Units are subjects, in sorted order.
     Raises:
-        ValueError: for a column that is missing, fewer subjects than components, missing cells, and values out of range.
+        ValueError: for a column that is missing, fewer subjects than components, subjects of one row each, missing cells, and values out
+            of range.
         TypeError: for arguments of the wrong kind.
     References:
         Muthén & Shedden 1999, Biometrics 55.
@@ -129,6 +129,11 @@ def growth_mixture(
     units = components.Standard.of(when[:, None], ("time",))
     design = units.into(when[:, None]) ** np.arange(degree + 1)
     rows = _Rows.of(design, table.x[:, 0], table.columns[0], numbers, names)
+    if not rows.repeated:
+        raise ValueError(
+            f"each of the {len(names)} subjects has one row, and growth needs some with two or more: nothing tells a subject's level and "
+            "slope from residuals; check subject, or use regression_mixture"
+        )
     shift, scale = float(units.centre[0]), float(units.scale[0])
     into = np.array(
         [[math.comb(j, i) * (-shift) ** max(j - i, 0) / scale**j for j in range(degree + 1)] for i in range(degree + 1)]
@@ -157,6 +162,11 @@ class _Rows:
     def of(cls, design: np.ndarray, y: np.ndarray, name: str, numbers: np.ndarray, names: np.ndarray) -> _Rows:
         units = components.Standard.of(y[:, None], (name,))
         return cls(SubjectSums.of(design, units.into(y[:, None])[:, 0], numbers, len(names)), names, units)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether some subject has two rows: elsewhere nothing tells what is its own from residuals."""
+        return bool((np.asarray(self.sums.count) > 1).any())
 
 
 def _task(name: str, model: LinearClasses, rows: _Rows, into: np.ndarray, terms: list[str], options: Options) -> Task:
