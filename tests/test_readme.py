@@ -36,6 +36,16 @@ def test_command_stands_as_printed(command):
     assert README.splitlines().count(command) == 1
 
 
+def test_the_table_shown_is_what_is_found(faithful):
+    rows = {line.split()[0]: line.split()[1:] for line in README.splitlines() if re.match(r"  (EEE|VVV) \d", line)}
+    fits = jaxem.select(faithful, list(rows)).fits
+    assert {(family, k) for family, cells in rows.items() for k in range(1, 1 + len(cells))} == set(fits)
+    for family, cells in rows.items():
+        for k, cell in enumerate(cells, start=1):
+            slack = 20 if "?" in cell else 0.06  # what is of low trust may differ between processors
+            assert fits[family, k].bic == pytest.approx(float(cell.rstrip("?*")), abs=slack)
+
+
 def test_the_file_of_the_first_command_is_there():
     assert (ROOT / "jaxem/datasets/faithful.csv").is_file()
 
