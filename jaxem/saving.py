@@ -41,6 +41,7 @@ def load(path: str | os.PathLike[str], family: Any = None) -> Fit:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged, is not a jaxem fit, or was written by a newer version; if `family` is not the one it was saved with.
+        TypeError: if `family` is no `Family` object.
 
     Example:
         >>> import jaxem, os, tempfile
@@ -81,7 +82,7 @@ def from_json(text: str, family: Any = None, name: str = "the text") -> Fit:
         family: The `Family` object, if it is one that does not come with jaxem.
         name: What to call the text if it is refused.
     Raises:
-        ValueError: as for `load`.
+        ValueError, TypeError: as for `load`.
     """
     try:
         record = json.loads(text)
@@ -124,7 +125,8 @@ def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family:
             single[field] = array
     known = {field.name: field for field in dataclasses.fields(Fit)}
     numbers = [key for key, field in known.items() if str(field.type).startswith("float")]
-    damaged, fit = f"{name} is not a saved jaxem fit, or is damaged", None
+    damaged = f"{name} is not a saved jaxem fit, or is damaged"
+    fit = None
     try:
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in header["fit"].items()
@@ -144,10 +146,12 @@ def _put_together(header: dict[str, Any], arrays: dict[str, np.ndarray], family:
         raise ValueError(f"{damaged} ({error})") from None
     if fit is None:
         raise ValueError(newer.format(f"this one knows nothing of {', '.join(map(repr, sorted(foreign)))}"))
-    if family is not None and getattr(family, "name", None) != fit.family:
-        raise ValueError(
-            f"{name} is a fit of family {fit.family!r}; family must be the object of that name, got {family!r:.60}"
-        )
+    if family is not None:
+        if getattr(family, "name", None) != fit.family:
+            raise ValueError(
+                f"{name} is a fit of family {fit.family!r}; family must be the object of that name, got {family!r:.60}"
+            )
+        families.resolve([family], len(fit.columns))
     return fit
 
 

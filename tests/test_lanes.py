@@ -212,3 +212,16 @@ def test_runs_on_a_subsample_have_the_log_likelihood_of_its_rows(faithful, monke
     runs = selection.runs.query("finalist and not spurious").groupby("rows")["log_likelihood"].max()
     assert runs["all"] == pytest.approx(best.log_likelihood)
     assert 0 < runs["subsample"] - best.log_prob(faithful.iloc[samples[0]]).sum() < 2 * best.num_params
+
+
+def test_how_often_the_host_looks_changes_nothing(faithful, monkeypatch):
+    """Where a step takes very long, after each one."""
+    how = {"num_restarts": 4, "moves": False}
+    plain = jaxem.fit(faithful, "VVV", 3, **how)
+    monkeypatch.setattr(lanes, "ENDLESS", 0)
+    run, ticks = lanes.Engine.run, []
+    monkeypatch.setattr(lanes.Engine, "run", lambda self, *args, **kw: ticks.append(int(self.ticks)) or run(self, *args, **kw))
+    often = jaxem.fit(faithful, "VVV", 3, **how)
+    assert set(ticks) == {1}
+    np.testing.assert_array_equal(often.history, plain.history)
+    assert often.num_steps == plain.num_steps

@@ -131,6 +131,8 @@ def test_its_fit_is_saved_and_loaded(fit, x, tmp_path):
     np.testing.assert_array_equal(again.log_prob(x), fit.log_prob(x))
     with pytest.raises(ValueError, match="a fit of family 'exponential'; family must be the object of that name, got"):
         jaxem.load(tmp_path / "model.npz", family=Quartiles())
+    with pytest.raises(TypeError, match="an object with the Family methods"):
+        jaxem.load(tmp_path / "model.npz", family=Exponential)
 
 
 def test_its_checks_are_heard(x):
