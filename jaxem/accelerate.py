@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from . import protocol
+from ._compiler import inlined
 from ._pytree import pytree, replace, static
 from ._status import Status
 from ._typing import Array, Bool, Float, Int, Scalar
@@ -143,6 +144,7 @@ class Squarem:
         return _receive(state, point, at, size)
 
 
+@inlined
 def _choose(
     state: SquaremState, image: Float[Array, " p"], tol: Scalar, size: Scalar
 ) -> tuple[SquaremState, Float[Array, " p"]]:
@@ -179,6 +181,7 @@ def _choose(
     return chosen, jnp.where(given, state.point, onward)
 
 
+@inlined
 def _receive(state: SquaremState, point: Float[Array, " p"], at: Evaluation, size: Scalar) -> SquaremState:
     """Take in an evaluated point: remember it if it is the best, and judge it if it was plain EM's own."""
     value = jnp.where(at.legal, at.objective, -jnp.inf)

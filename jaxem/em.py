@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from . import protocol
+from ._compiler import inlined
 from ._pytree import pytree, replace
 from ._status import Status as Status  # users of `run` find it here
 from ._typing import Array, Bool, Float, Int, Number, Scalar
@@ -65,6 +66,7 @@ def resolution(objective: Scalar, size: Scalar) -> Scalar:
     return 4 * jnp.finfo(objective.dtype).eps * (abs(objective) + size)
 
 
+@inlined
 def select(condition: Any, yes: Any, no: Any) -> Any:
     """`where` over whole pytrees; the axes of `condition` are the leading ones of every leaf."""
 

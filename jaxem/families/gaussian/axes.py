@@ -230,7 +230,8 @@ def _sweep(angles: Any, axes: Any, along: Any) -> tuple[Any, Any, Any]:
         along = jnp.swapaxes(rotate(jnp.swapaxes(rotate(along), 1, 2)), 1, 2)
         return rotate(axes), along, jnp.maximum(moved, jnp.max(jnp.abs(sine)))
 
-    return lax.fori_loop(0, len(first), turn, (axes, along, jnp.zeros((), along.dtype)))
+    # A bound that is an array: `inlined` would write out a loop of known length.
+    return lax.fori_loop(0, jnp.asarray(len(first)), turn, (axes, along, jnp.zeros((), along.dtype)))
 
 
 def _jacobi(middle: Any, half: Any, across: Any) -> Any:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._compiler import inlined
 from ..._linalg import HALVES_TO, contract, inverse_factor, triangle, vech
 from ..._parts import parts
 from ..._pytree import pytree, replace, static
@@ -192,6 +193,7 @@ class Gaussian:
         """Log-density of every row under every component."""
         return self.log_joint(params, jnp.zeros(len(params.mean), x.dtype), x)
 
+    @inlined
     def log_joint(self, params: GaussianParams, log_weights: Float[Array, " k"], x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """The same with log-weights added: in the constant of θ they cost nothing."""
         log_peak = self._log_normaliser(params) + log_weights
@@ -215,6 +217,7 @@ class Gaussian:
         precision = contract("kli,klj->kij", params.whitener, params.whitener)
         return natural(precision, params.mean, log_peak)
 
+    @inlined
     def expected_stats(self, params: GaussianParams, x: Float[Array, "d n"], resp: Float[Array, "k n"]) -> GaussianStats:
         """Weighted moments up to the second."""
         d = x.shape[0]
@@ -249,6 +252,7 @@ class Gaussian:
             square = jnp.where(self.structure.oriented, jnp.sum(frame**2, -1), square)
         return 0.5 * jnp.log(square), frame / jnp.sqrt(square)[:, :, None]
 
+    @inlined
     def m_step(self, params: GaussianParams, stats: GaussianStats) -> GaussianParams:
         """Means and covariances of the structure: those of highest likelihood or, under a prior, of highest posterior density."""
         alive = stats.count > 0
@@ -280,10 +284,12 @@ class Gaussian:
         log_det = jnp.sum(self._split(params.whitener)[0], -1)
         return self.prior.log_density(self.structure, params.mean, params.whitener, log_det, live)
 
+    @inlined
     def to_free(self, params: GaussianParams) -> GaussianPoint:
         """Means, log δ and F."""
         return GaussianPoint(params.mean, *self._split(params.whitener))
 
+    @inlined
     def from_free(self, free: GaussianPoint) -> GaussianParams:
         """The inverse of `to_free`; what an extrapolation has bent is put right: axes that are not orthogonal, variances below a floor."""
         frame = free.frame
@@ -295,6 +301,7 @@ class Gaussian:
         least = self._least()
         return GaussianParams(free.mean, (whitener if least is None else above(whitener, least)) * self.scale)
 
+    @inlined
     def collapsed(self, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
         """A live component holds too few rows for its own covariance, or next to no spread."""
         return degenerate.collapsed(self, params, stats, live)
