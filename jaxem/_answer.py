@@ -95,7 +95,7 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
                 typer.echo(f"jaxem: what was finished is kept.{said}", err=True)
             raise
         written = output.write(found, frame, weight, label)
-        closing = f"{len(found.lanes):,} runs in {seconds:.1f} s, {sum(spent):.1f} s of it compiling.{written}"
+        closing = f"{len(found.lanes):,} runs in {seconds:.1f} s, {spent():.1f} s of it compiling.{written}"
         if output.as_json:
             typer.echo(found.to_json())
         else:

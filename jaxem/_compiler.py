@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +14,7 @@ import numpy as np
 from jax.core import Tracer
 
 from . import _traced
+from ._precision import outside
 
 
 Traced = TypeVar("Traced", bound=Callable[..., Any])
@@ -58,6 +61,9 @@ def quick_jit(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`jax.jit` with `quick_options`, which are looked up at the first call: importing a module must not start a backend.
 
+    What it returns has `ahead`, which takes the arguments of a call to come: the first time it traces that call, and has a thread compile
+    it. The call waits for that thread; meanwhile Python is free to trace what else there is.
+
     Args:
         static_argnames: Of keywords.
         hasty: See `quick_options`.
@@ -69,18 +75,38 @@ def quick_jit(
         def compiled() -> Callable[..., Any]:
             return jax.jit(function, static_argnames=static_argnames, compiler_options=quick_options(hasty))
 
+        begun: dict[Any, threading.Thread] = {}
+
+        def ahead(*args: Any, **kwargs: Any) -> None:
+            leaves, tree = jax.tree.flatten(args)
+            which = tree, *((leaf.shape, leaf.dtype) for leaf in leaves), *kwargs.items()
+            if which not in begun:
+                work = outside(compiled().lower(*args, **kwargs).compile)  # the width of floats is a setting of each thread
+                thread = threading.Thread(target=_attempt, args=(work,))
+                thread.start()
+                begun[which] = thread
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            for thread in tuple(begun.values()):
+                thread.join()
             if like is None or not _traced.keeps():
                 return compiled()(*args, **kwargs)
             program = _traced.program(function, args, kwargs, quick_options(hasty))
             return jax.tree.unflatten(jax.tree.structure(like(*args)), program(*jax.tree.leaves(args)))
 
         call.compiled = compiled  # type: ignore[attr-defined]
+        call.ahead = ahead  # type: ignore[attr-defined]
         call.lower = lambda *args, **kwargs: compiled().lower(*args, **kwargs)  # type: ignore[attr-defined]
         return call
 
     return decorate
+
+
+def _attempt(work: Callable[[], Any]) -> None:
+    """What fails here fails again, and is reported, where it is called."""
+    with contextlib.suppress(Exception):
+        work()
 
 
 def inlined(function: Traced) -> Traced:

@@ -54,11 +54,11 @@ def precision(dtype: Any) -> Iterator[None]:
 
 
 def outside(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A caller's function, to be called within `precision` under the settings that hold here and now: theirs, not ours."""
-    theirs = {name: getattr(jax.config, f"jax_{name}") for name in ("enable_x64", *_SETTINGS)}
+    """A function to be called under the settings that hold here and now: a caller's within `precision`, or one in another thread."""
+    held = {name: getattr(jax.config, f"jax_{name}") for name in ("enable_x64", *_SETTINGS)}
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _under(theirs):
+        with _under(held):
             return function(*args, **kwargs)
 
     return call

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -85,15 +86,23 @@ def use_all_cores() -> None:
         os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(cores or 1))
 
 
-def compiling() -> list[float]:
-    """A list to which JAX adds, from now on, the seconds that each piece of tracing, lowering and compiling takes."""
+def compiling() -> Callable[[], float]:
+    """A clock of tracing, lowering and compiling, in seconds from now on; what is done at the same time counts once."""
     import jax
 
-    spent: list[float] = []
+    spans: list[tuple[float, float]] = []
 
     def listen(event: str, duration_secs: float, **_: Any) -> None:
         if event.startswith("/jax/core/compile/"):
-            spent.append(duration_secs)
+            now = time.perf_counter()
+            spans.append((now - duration_secs, now))
+
+    def spent() -> float:
+        total, latest = 0.0, float("-inf")
+        for begun, ended in sorted(spans):
+            total += max(0.0, ended - max(begun, latest))
+            latest = max(latest, ended)
+        return total
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     return spent

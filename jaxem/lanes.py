@@ -153,6 +153,23 @@ class Engine:
         how = {"least": self.least, "method": self.method, "block": self.block, "shareable": self.shareable}
         return Engine(data, self.num_rows, self.width, tol=float(self.tol), **how)
 
+    def prepare(self, models: list[Any], finals: list[Any], *, moves: bool) -> None:
+        """Compile beside other work what a search on little data begins and ends with; there compiling takes longer than the rest.
+
+        Args:
+            models: Models of lanes.
+            finals: Models to be summarised.
+            moves: Whether there will be moves.
+        """
+        if not self.small:
+            return
+        some, last = (stack(self._fill(few[:1])) for few in (models, finals))
+        params, resp = self._blank(models[0].family)
+        programs.begin.ahead(some, params, resp, guessed(self.data), method=self.method)
+        programs.summarise.ahead(last, params, self.data, chunk=self.chunk, mesh=None)
+        if moves:
+            programs.posterior.ahead(some, params, self.data)
+
     def begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """States that begin with an M-step on responsibilities, each a function that returns an array (k, n)."""
         blocks = [slice(first, first + self.block) for first in range(0, len(models), self.block)]
@@ -161,18 +178,22 @@ class Engine:
 
     def _begin(self, models: list[Any], responsibilities: list[Callable[[], np.ndarray]]) -> Any:
         """The same for a block."""
-        resp = np.zeros((self.block, self.width, self.num_places), self.dtype)
-        log_weights = np.full((self.block, self.width), -np.inf, self.dtype)
+        blank, resp = self._blank(models[0].family)
+        log_weights = blank.log_weights
         for slot, make in enumerate(responsibilities):
             values = make()
             resp[slot, : len(values), : self.num_rows] = values
             log_weights[slot, : len(values)] = -np.log(len(values))
         resp[len(models) :], log_weights[len(models) :] = resp[0], log_weights[0]
-        reference = models[0].family.reference(self.width, self.num_features, self.dtype)
-        components = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), reference)
-        params = MixtureParams(log_weights, components)
-        states = programs.begin(stack(self._fill(models)), params, resp, guessed(self.data), method=self.method)
+        states = programs.begin(stack(self._fill(models)), blank, resp, guessed(self.data), method=self.method)
         return take(jax.device_get(states).unpack(), slice(len(models)))
+
+    def _blank(self, family: Any) -> tuple[MixtureParams, np.ndarray]:
+        """Params of a block without a component, and responsibilities (l, k, n), all 0."""
+        reference = family.reference(self.width, self.num_features, self.dtype)
+        components = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (self.block, *leaf.shape)), reference)
+        log_weights = np.full((self.block, self.width), -np.inf, self.dtype)
+        return MixtureParams(log_weights, components), np.zeros((self.block, self.width, self.num_places), self.dtype)
 
     def begin_at(self, models: list[Any], params: list[MixtureParams], method: Any = None) -> Any:
         """States whose first step is an E-step at given params (k, ...)."""

@@ -154,6 +154,8 @@ class Problem:
         """Search cells: on all rows or, where there are very many, on a subsample first."""
         weight, options, sample = self.table.weight, self.options, self.sample
         if sample is None:
+            models, finals = [cell.model for cell in cells], [cell.accurate for cell in cells]
+            self.engine.prepare(models, finals, moves=options.moves and not all(cell.closed for cell in cells))
             self._search(cells, self.engine, self.units.guesses, weight, self.table.label, options.max_steps)
             return
         for cell in cells:

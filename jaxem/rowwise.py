@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import tabular
+from ._compiler import quick_jit
 from ._parts import parts
 from ._precision import precision, random_key
 from .padding import pad_data, take
@@ -105,7 +106,7 @@ def _require_seen(family: Any, rows: np.ndarray, columns: tuple[str, ...]) -> No
         tabular.Table(rows, np.ones(len(rows)), columns).require_complete(f"family {family.name!r}")
 
 
-@jax.jit
+@quick_jit()
 def _log_prob(family: Any, components: Any, data: Any) -> Any:
     return everywhere(lambda rows: as_seen(family, components, rows).log_prob(components, rows.x), data)
 

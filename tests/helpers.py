@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,12 +58,22 @@ def matching(got: np.ndarray, wanted: np.ndarray) -> list[int]:
 @contextlib.contextmanager
 def new_programs() -> Iterator[dict[str, int]]:
     """How many programs each jitted function of the lanes has compiled within the block, by name; filled when it ends."""
-    functions = [value for value in vars(programs).values() if hasattr(value, "compiled")]
-    before = [function.compiled()._cache_size() for function in functions]
-    counts: dict[str, int] = collections.Counter()
+    functions = {name: value.compiled() for name, value in vars(programs).items() if hasattr(value, "compiled")}
+    before = {name: function._cache_size() for name, function in functions.items()}
+    counts: dict[str, int] = {}
     yield counts
-    for function, size in zip(functions, before, strict=True):
-        counts[function.__name__.strip("_")] += function.compiled()._cache_size() - size
+    counts |= {name: function._cache_size() - before[name] for name, function in functions.items()}
+
+
+@contextlib.contextmanager
+def compiling(caplog: Any) -> Iterator[list[str]]:
+    """What JAX says of every program that this thread compiles within the block; filled when it ends."""
+    said: list[str] = []
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        yield said
+    here = [record.getMessage() for record in caplog.records if record.thread == threading.get_ident()]
+    said += [message for message in here if message.startswith("Finished XLA compilation")]
+    caplog.clear()
 
 
 def pairs(items: Any) -> list[tuple[Any, Any]]:

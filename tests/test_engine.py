@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import agree, jit
+from helpers import agree, compiling, jit
 
 from jaxem import em
-from jaxem._compiler import quick_options
+from jaxem._compiler import inlined, quick_jit, quick_options
 from jaxem._pytree import pytree
 from jaxem._status import Status
 from jaxem.accelerate import Squarem
@@ -304,3 +304,42 @@ def test_what_xla_flags_ask_for_holds(monkeypatch):
     assert level in quick_options.__wrapped__(hasty=True)
     monkeypatch.setenv("XLA_FLAGS", f"--{level}=3")
     assert level not in quick_options.__wrapped__(hasty=True)
+
+
+def test_a_call_waits_for_what_was_compiled_ahead(caplog):
+    traced = []
+
+    @quick_jit()
+    def double(x):
+        traced.append(x.shape)
+        return 2 * x
+
+    for _ in range(2):
+        double.ahead(np.ones(3))
+    with compiling(caplog) as known:
+        np.testing.assert_array_equal(double(np.arange(3.0)), [0, 2, 4])
+    with compiling(caplog) as new:
+        assert double(np.ones(4)).shape == (4,)
+    assert (len(known), len(new)) == (0, 1)
+    assert traced == [(3,), (4,)]
+
+
+def test_what_is_inlined_gives_the_same_and_calls_nothing():
+    def step(x, y):
+        return jnp.where(x > y, jnp.clip(x, 0.0, 1.0), jnp.linalg.norm(y))
+
+    x, y = np.linspace(-1, 2, 7), np.linspace(2, -1, 7)
+    for transform in (jax.vmap, jax.jit, lambda function: function):
+        np.testing.assert_array_equal(transform(inlined(step))(x, y), transform(step)(x, y))
+    plain, flat = (str(jax.make_jaxpr(jax.vmap(function))(x, y)) for function in (step, inlined(step)))
+    assert "jit[" in plain
+    assert "jit[" not in flat
+
+
+def test_inlining_writes_no_loop_out(rng):
+    """Six columns make five rounds of plane rotations: a loop, whose two cosines stand in the program once."""
+    x = rng.normal(size=(6, 50))
+    family = gaussian("EVE").bind(x, np.ones(50), np.eye(6), x.dtype)
+    params = family.reference(2, 6, x.dtype)
+    stats = family.expected_stats(params, x, np.full((2, 50), 0.5))
+    assert str(jax.make_jaxpr(family.m_step)(params, stats)).count(" cos ") == 2

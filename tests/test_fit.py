@@ -227,7 +227,7 @@ def test_what_a_caller_has_set_does_not_reach_in(fitted, x, resp):
         fit = jaxem.fit(x, "EEE", 3, start=resp)
         return fit.log_prob(x), fit.predict_proba(holed), fit.impute(holed), fit.sample(3, seed)
 
-    wanted, before = answers(), rowwise._log_prob._cache_size()
+    wanted, before = answers(), rowwise._log_prob.compiled()._cache_size()
     with (
         jax.numpy_dtype_promotion("strict"),
         jax.numpy_rank_promotion("raise"),
@@ -239,7 +239,7 @@ def test_what_a_caller_has_set_does_not_reach_in(fitted, x, resp):
     ):
         for here, there in zip(answers(), wanted, strict=True):
             np.testing.assert_array_equal(here, there)
-    assert rowwise._log_prob._cache_size() == before
+    assert rowwise._log_prob.compiled()._cache_size() == before
 
 
 def test_a_forked_process_is_told_that_it_cannot_compute(fitted, x, monkeypatch):

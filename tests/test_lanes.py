@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import identical, new_programs
+from helpers import compiling, identical, new_programs
 
 import jaxem
 from jaxem import init, lanes, problem, search
@@ -58,12 +58,21 @@ def test_one_program_serves_every_k_structure_tolerance_and_seed(rng):
     x = rng.normal(size=(419, 2))
     with new_programs() as first:
         jaxem.select(x, "VVV", range(1, 5), num_restarts=3)
-    assert first["advance"] == 1
+    assert first["advance_small"] == 1
     assert any(first.values())
     with new_programs() as later:
         jaxem.select(x, ["EEE", "VII"], [2, 4], num_restarts=5, tol=1e-6, max_steps=300, seed=9, init="random-rows")
         jaxem.fit(x[:-2], "full", 4, num_restarts=2, weights=rng.uniform(size=417), moves=False)
     assert not any(later.values()), later
+
+
+def test_what_is_compiled_ahead_is_what_is_called(rng, caplog):
+    """In other threads, and never again by the calls themselves."""
+    x = rng.normal(size=(487, 2))
+    with compiling(caplog) as here:
+        jaxem.select(x, "VVV", range(1, 4), num_restarts=2)
+    assert any("advance" in said for said in here), here
+    assert not [said for said in here if any(name in said for name in ("begin", "summarise", "posterior"))]
 
 
 def test_a_nan_lane_leaves_its_neighbours_bit_identical(begin):
