@@ -43,6 +43,7 @@ class SquaremState:
         objective: log-likelihood + log-prior at `params`; never falls.
         phase: What `point` is: GIVEN, STATS, BASE, PAIR or PROPOSAL.
         point: The point that was evaluated last, shape (p,).
+        evaluated: The same as params.
         stats: Its sufficient statistics.
         value: Its objective, −inf where it was not legal.
         base: v, where this cycle began, shape (p,).
@@ -64,6 +65,7 @@ class SquaremState:
     objective: Float[Array, "*l"]
     phase: Int[Array, "*l"]
     point: Float[Array, "*l p"]
+    evaluated: Any
     stats: Any
     value: Float[Array, "*l"]
     base: Float[Array, "*l p"]
@@ -116,6 +118,7 @@ class Squarem:
             objective=low,
             phase=jnp.asarray(STATS, jnp.int32),
             point=free,
+            evaluated=params,
             stats=stats,
             value=low,
             base=free,
@@ -135,12 +138,11 @@ class Squarem:
     def step(self, model: Any, state: SquaremState, data: Any, tol: Scalar, e_step: EStep | None = None) -> SquaremState:
         """One M-step, the choice of the next point, one E-step there."""
         _, unravel = ravel_pytree(protocol.to_free(model, state.params))
-        point: Any = state.point
-        here = protocol.from_free(model, unravel(point))
-        image, _ = ravel_pytree(protocol.to_free(model, model.m_step(here, state.stats)))
+        image, _ = ravel_pytree(protocol.to_free(model, model.m_step(state.evaluated, state.stats)))
         size = protocol.magnitude(model, state.stats)
         state, point = _choose(state, image, tol, size)
-        at = evaluate(model, protocol.from_free(model, unravel(point)), data, e_step)
+        going: Any = point
+        at = evaluate(model, protocol.from_free(model, unravel(going)), data, e_step)
         return _receive(state, point, at, size)
 
 
@@ -197,6 +199,7 @@ def _receive(state: SquaremState, point: Float[Array, " p"], at: Evaluation, siz
         log_likelihood=jnp.where(better, at.log_likelihood, state.log_likelihood),
         objective=jnp.where(better, value, state.objective),
         point=point,
+        evaluated=at.params,
         stats=at.stats,
         value=value,
         num_steps=state.num_steps + 1,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -194,8 +193,11 @@ class Mixture:
         return MixtureParams(log_weights, self.family.to_free(params.components))
 
     def from_free(self, free: MixtureParams) -> MixtureParams:
-        """The inverse of `to_free`; log-weights that an extrapolation has moved off the simplex are put back on it."""
-        log_weights = jax.nn.log_softmax(free.log_weights)
+        """The inverse of `to_free`; log-weights that an extrapolation has moved off the simplex are put back on it.
+
+        Where one is so large that its exponential overflows, the point is not finite, and no method takes it.
+        """
+        log_weights = free.log_weights - jnp.log(jnp.sum(jnp.exp(free.log_weights)))
         log_weights = log_weights if self.noise is None else log_weights[:-1]
         return MixtureParams(log_weights, self.family.from_free(free.components))
 
