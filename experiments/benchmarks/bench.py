@@ -24,6 +24,7 @@ CLEARED = (
     "XLA_FLAGS",
     "JAX_COMPILATION_CACHE_DIR",
     "JAX_NUM_CPU_DEVICES",
+    "PYTHONDONTWRITEBYTECODE",  # what is installed has its bytecode beside it
 )
 LEAST = 0.5  # nats a cell may be below the peer's and still count as equal
 
