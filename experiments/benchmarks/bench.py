@@ -26,6 +26,7 @@ CLEARED = (
     "JAX_NUM_CPU_DEVICES",
     "PYTHONDONTWRITEBYTECODE",  # what is installed has its bytecode beside it
 )
+Commands = dict[str, tuple[list[str], dict[str, str]]]  # words and environment, by who it is
 LEAST = 0.5  # nats a cell may be below the peer's and still count as equal
 
 
@@ -121,26 +122,32 @@ class Bench:
         found.sort(key=lambda record: record.get("median", float("inf")))
         return [{**found[0], "who": "jaxem"}, *found[1:]]
 
-    def processes(self, command: list[str], **environment: str) -> dict[str, Any]:
-        """Whole processes: their wall-clock seconds."""
-        done = [self.call(command, **environment) for _ in range(self.sizes.processes)]
-        walls = [one["wall"] for one in done if one["status"] == "done"]
-        if len(walls) < len(done):
-            return {"status": next(one["status"] for one in done if one["status"] != "done")}
-        return {"status": "done", "process": statistics.median(walls), "processes": walls}
+    def processes(self, commands: Commands) -> list[dict[str, Any]]:
+        """Whole processes, a round of all of them after the other, for the machine's speed drifts: their wall-clock seconds."""
+        rounds = range(self.sizes.processes)
+        done = [[self.call(command, **environment) for command, environment in commands.values()] for _ in rounds]
+        return [{"who": who, **_walls(list(found))} for who, found in zip(commands, zip(*done, strict=True), strict=True)]
 
-    def commands(self, x: np.ndarray, table: str, family: str, most: int, restarts: int) -> list[dict[str, Any]]:
+    def commands(self, x: np.ndarray, table: str, family: str, most: int, restarts: int) -> Commands:
         """The command cold, without any cache; and with a cache that a slightly shorter file of the same width has filled."""
         _, shorter = self.save("shorter", x[:-5])
-        out = []
+        out: Commands = {}
         for who, moves in (("jaxem", "--no-moves"), ("jaxem, moves", "--moves")):
             words = ["--family", family, "--components", f"1:{most}", "--restarts", str(restarts), moves, "--json", "--quiet"]
             select = [sys.executable, "-m", "jaxem", "select", *words]
             kept = str(self.folder / f"cache{moves}")
-            out.append({"who": f"{who}, no cache", **self.processes([*select, table], JAXEM_CACHE="off")})
             self.call([*select, shorter], XDG_CACHE_HOME=kept)
-            out.append({"who": f"{who}, cached", **self.processes([*select, table], XDG_CACHE_HOME=kept)})
+            out[f"{who}, no cache"] = [*select, table], {"JAXEM_CACHE": "off"}
+            out[f"{who}, cached"] = [*select, table], {"XDG_CACHE_HOME": kept}
         return out
+
+
+def _walls(done: list[dict[str, Any]]) -> dict[str, Any]:
+    """The wall-clock seconds of calls of one command, or why there are none."""
+    walls = [one["wall"] for one in done if one["status"] == "done"]
+    if len(walls) < len(done):
+        return {"status": next(one["status"] for one in done if one["status"] != "done")}
+    return {"status": "done", "process": statistics.median(walls), "processes": walls}
 
 
 def task_command(name: str, python: str = sys.executable, **given: Any) -> list[str]:

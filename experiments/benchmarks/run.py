@@ -80,11 +80,11 @@ def select_against_sklearn(bench: Bench, x: np.ndarray) -> dict[str, Any]:
         found = bench.task("sklearn_select", threads=threads, data=data, **work, **bench.often)
         records.append({"who": f"scikit-learn, threads {threads}", "threads": threads, **found})
     peer = best(records, "scikit-learn")
-    records += bench.commands(x, table, "VVV", most, restarts)
+    commands = bench.commands(x, table, "VVV", most, restarts)
     if peer:
         once = task_command("sklearn_select", data=table, **work, repeats=0, budget=0)
-        found = bench.processes(once, **thread_variables(peer["threads"]))
-        records.append({"who": f"{peer['who']}, process", **found})
+        commands[f"{peer['who']}, process"] = once, thread_variables(peer["threads"])
+    records += bench.processes(commands)
     about = {"shape": x.shape, **work, "families": ["VVV"]}
     return {**about, "records": records, "compared": compare_selections(records, peer)}
 
@@ -97,9 +97,10 @@ def select_against_mclust(bench: Bench, x: np.ndarray) -> dict[str, Any]:
     words = ["Rscript", str(HERE / "mclust.R"), table, ",".join(names), str(most)]
     found = bench.call([*words, str(bench.sizes.repeats), str(bench.sizes.budget)])
     records.append({"who": "mclust", **found})
-    records += bench.commands(x, table, ",".join(names), most, restarts)
+    commands = bench.commands(x, table, ",".join(names), most, restarts)
     if "median" in found:
-        records.append({"who": "mclust, process", **bench.processes([*words, "0", "0"])})
+        commands["mclust, process"] = [*words, "0", "0"], {}
+    records += bench.processes(commands)
     about = {"shape": x.shape, "components": list(range(1, most + 1)), "restarts": restarts, "families": names}
     return {**about, "records": records, "compared": compare_selections(records, best(records, "mclust"))}
 
