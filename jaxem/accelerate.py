@@ -43,7 +43,7 @@ class SquaremState:
         objective: log-likelihood + log-prior at `params`; never falls.
         phase: What `point` is: GIVEN, STATS, BASE, PAIR or PROPOSAL.
         point: The point that was evaluated last, shape (p,).
-        evaluated: The same as params.
+        evaluated: That point as params.
         stats: Its sufficient statistics.
         value: Its objective, −inf where it was not legal.
         base: v, where this cycle began, shape (p,).
@@ -140,9 +140,9 @@ class Squarem:
         _, unravel = ravel_pytree(protocol.to_free(model, state.params))
         image, _ = ravel_pytree(protocol.to_free(model, model.m_step(state.evaluated, state.stats)))
         size = protocol.magnitude(model, state.stats)
+        point: Any
         state, point = _choose(state, image, tol, size)
-        going: Any = point
-        at = evaluate(model, protocol.from_free(model, unravel(going)), data, e_step)
+        at = evaluate(model, protocol.from_free(model, unravel(point)), data, e_step)
         return _receive(state, point, at, size)
 
 

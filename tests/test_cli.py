@@ -676,3 +676,10 @@ class TestProcess:
         monkeypatch.setattr(Path, "unlink", lambda path: [unlink(path), unlink(path)])
         _process._prune(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {"pruned"}
+
+
+def test_what_is_compiled_at_the_same_time_counts_once():
+    spent = _process.compiling()
+    for event, seconds in {"compile/one": 0.5, "compile/beside": 0.2, "compile/around": 0.6, "pjit/other": 9.0}.items():
+        jax.monitoring.record_event_duration_secs(f"/jax/core/{event}", seconds)
+    assert spent() == pytest.approx(0.6, abs=0.1)
