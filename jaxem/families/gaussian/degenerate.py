@@ -13,14 +13,13 @@ import numpy as np
 
 from ..._linalg import contract
 from ..._typing import Array, Bool
-from .params import GaussianParams, GaussianStats, scatter
+from .params import GaussianParams, GaussianStats
 
 
 if TYPE_CHECKING:
     from .family import Gaussian
 
 
-LEAST_SPREAD = 1e-6  # a component whose variance falls below this share of the pooled within-component one is collapsing
 SPIKE_IN_DATA = 1e-4  # a component this narrow in some direction, in units of the data's variance there, ...
 SPIKE_WITHIN = 1e-2  # ... and of the pooled within-component variance, is a spike: clusters far apart are not
 RESOLUTION = 1e-12  # in units of the data's variance: what is left below is rounding
@@ -59,17 +58,16 @@ def admissible(family: Gaussian, params: GaussianParams, counts: np.ndarray) -> 
 def collapsed(family: Gaussian, params: GaussianParams, stats: GaussianStats, live: Any) -> Bool[Array, ""]:
     """A live component holds too few rows for its own covariance, or next to no spread.
 
-    The spread is d / trace(S Σ⁻¹), the harmonic mean of a component's variances relative to S: the pooled within-component
-    covariance or, to tell rounding, the data's. Rows are seen to run out three steps before the spread does; no converged run on
-    the reference sets is within a quarter row of the limit.
+    The spread is d / trace(S Σ⁻¹), the harmonic mean of a component's variances relative to the data's S; below the resolution of sums
+    over rows it is rounding. Rows are seen to run out three steps before the spread does; no converged run on the reference sets is
+    within a quarter row of the limit. A component that is narrow beside the others is not stopped: where clusters are tight and far
+    apart, each is for some steps, until the others have found theirs.
     """
     d = params.mean.shape[-1]
-    _, own = scatter(stats)
-    within = jnp.sum((stats.count / jnp.sum(stats.count))[:, None, None] * own, 0)
-    data = jnp.broadcast_to(jnp.asarray(family.spread, own.dtype), (d, d))
-    in_pool, in_data = (d / contract("kij,jl,kil->k", params.whitener, size, params.whitener) for size in (within, data))
+    size = jnp.broadcast_to(jnp.asarray(family.spread, params.mean.dtype), (d, d))
+    spread = d / contract("kij,jl,kil->k", params.whitener, size, params.whitener)
     few = stats.count < family.unit * (family.rows_needed(d) - ROWS_TO_SPARE)
-    return jnp.any(live & (few | (in_pool < LEAST_SPREAD) | (in_data < RESOLUTION)))
+    return jnp.any(live & (few | (spread < RESOLUTION)))
 
 
 def _narrower(least: float, whitener: np.ndarray, factor: np.ndarray) -> np.ndarray:
