@@ -121,8 +121,10 @@ def guess(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     if not typical > 0:
         return np.zeros(x.shape[1])
     volume = np.exp(np.minimum(len(x) * np.log(np.maximum(reach / typical, 1e-9)), 200.0))
-    lonely = (volume > np.quantile(volume[seen], 0.9)).astype(float)
+    lonely = (volume >= np.quantile(volume[seen], 0.9)).astype(float)  # the largest may all be equal
     for _ in range(GUESS_STEPS):
+        if not weight @ (1 - lonely) > 0:  # all rows are alike
+            return np.zeros(x.shape[1])
         share = np.clip(weight @ lonely / weight.sum(), 1e-6, 1 - 1e-6)
         rates = [most * (weight @ part) / (weight @ (part * volume)) for part in (lonely, 1 - lonely)]
         odds = np.log(share / (1 - share)) + most * np.log(rates[0] / rates[1]) - (rates[0] - rates[1]) * volume

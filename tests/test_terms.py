@@ -143,6 +143,15 @@ class TestNoise:
         assert lonely[-SIZES[2] :].mean() > 0.6
         assert lonely[: -SIZES[2]].mean() < 0.05
 
+    def test_rows_that_are_equally_lonely_are_guessed(self, rng):
+        """A number that stands for "none", in more than a tenth of the rows; and rows that are all alike."""
+        one = np.r_[rng.normal(size=80), np.full(10, 999.0)]
+        lonely = noise.guess(one[None], np.ones(90))
+        assert (lonely[80:] > 0.99).all()
+        assert lonely[:80].max() < 0.01
+        assert not noise.guess(np.repeat([0.0, 1.0, 2.0, 3.0], 12)[None], np.ones(48)).any()
+        assert not noise.guess(np.repeat([0.0, 1.0], 8)[None], np.ones(16)).any()
+
 
 def hessian(function, at, step):
     """Central differences, Richardson-extrapolated."""
