@@ -117,6 +117,21 @@ class Cell:
         if leader and (self.best is None or leader.rank > (self.best.admissible, self.best.objective + SAME)):
             self.best = leader
 
+    def put(self, run: Run, before: Run) -> None:
+        """Put a run in the place of one that it continues; if it has failed, the next best leads."""
+        self.runs[self.runs.index(before)] = self.best = run
+        if run.status.failed:
+            self.best = next(iter(self.leaders(1)), run)
+
+    def settle_for_scout(self) -> None:
+        """Where a search was cut off before any run on all rows had ended, take the subsample's best, still running, for the best."""
+        found = self.scout and self.scout.best
+        if found and self.best is None:
+            cut = Run(
+                self, "all rows", found.kind, 0, found.round, params=found.params, admissible=found.admissible, finalist=True
+            )
+            self.take_in([cut])
+
     def finalists(self, runs: list[Run], most: int) -> list[Run]:
         """The next of some runs to converge: the best that are admissible, alive, and not on the way of a better one.
 

@@ -24,7 +24,7 @@ from .cell import GIVEN, Cell, Run
 from .lanes import FEW, TICKS, Engine, Work
 from .models.mixture import MixtureParams
 from .options import Options
-from .padding import pad_data, row_bucket, take, trim_components
+from .padding import pad_data, row_bucket
 from .patterns import Patterned
 from .protocol import Data
 from .publish import publish
@@ -67,6 +67,7 @@ class Problem:
         options: How to search.
         report: From `heard`, called as runs end: with the phase, how many of its runs have ended, how many there are, and the lowest
             BIC so far.
+        varying: Whether to leave out constant columns; by default where the families are standardised.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class Problem:
         components: Sequence[int],
         options: Options,
         report: Progress | None = None,
+        varying: bool | None = None,
     ):
         self.begun = time.perf_counter()
         self.options, self.work = options, Work()
         self.report = None if report is None else lambda phase, done, total: report(phase, done, total, self.lowest_bic())
         columns = table.columns
-        self.table = table = table.without_constant_columns() if families[0].standardise else table
+        varying = families[0].standardise if varying is None else varying
+        self.table = table = table.without_constant_columns() if varying else table
         for family in families:
             if not hasattr(family, "observed"):
                 table.require_complete(f"family {family.name!r}")
@@ -165,9 +168,14 @@ class Problem:
         label = None if self.table.label is None else self.table.label[sample]
         whole = self.units.filled(few, light)
         engine = self._engine(self._data(few, whole, light, label), len(sample))
-        self._search(scouts, engine, whole, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
         effort = Effort(options.num_finalists, 0, options.max_steps)
-        Search(self.engine, few, weight, effort, self.report).from_scouts(cells)
+        try:
+            self._search(scouts, engine, whole, light, label, min(SUBSAMPLE_STEPS, options.max_steps))
+            Search(self.engine, few, weight, effort, self.report).from_scouts(cells)
+        except KeyboardInterrupt:  # what the subsample has told is kept
+            for cell in cells:
+                cell.settle_for_scout()
+            raise
 
     def _subsample(self) -> np.ndarray | None:
         """Numbers of the rows to search on, or None for all, as where there is nothing to search for."""
@@ -229,35 +237,38 @@ class Problem:
 
     def certify(self) -> None:
         """Check every best fit in the accurate form; where the fast form was not safe, finish the run in the accurate one."""
-        found = [(cell, cell.best) for cell in self.able if cell.best is not None]
-        if not found:
-            return
-        engine = self.engine
-        doubtful = []
-        for cell, best, summary in self._summaries(engine, found):
-            cell.summary = summary
-            rounding = float(em.resolution(summary.log_likelihood, np.asarray(self.total)))
-            if not abs(summary.log_likelihood - best.log_likelihood) <= max(self.options.tol / 10, ROUNDING * rounding):
-                doubtful.append((cell, best))
-        if not doubtful:
-            return
-        models = [cell.accurate for cell, _ in doubtful]
-        states = engine.begin_at(models, [best.params for _, best in doubtful])
-        states = engine.finish(models, states, max_steps=self.options.max_steps)
-        for slot, (cell, best) in enumerate(doubtful):
-            if np.isfinite(states.log_likelihood[slot]):
-                best.params = trim_components(take(states.params, slot), cell.num_components)
-                best.num_steps += int(states.num_steps[slot])
-                best.objective = float(states.objective[slot])
-                best.status = Status(int(states.status[slot]))
-        for cell, best, summary in self._summaries(engine, doubtful):
-            cell.summary, best.log_likelihood = summary, float(summary.log_likelihood)
+        left, settled = self.able, set()
+        while found := [(cell, cell.best) for cell in left if cell.best is not None]:
+            left = []
+            models = [cell.accurate for cell, _ in found]
+            summaries = self.engine.summarise(models, [best.params for _, best in found])
+            for (cell, best), summary in zip(found, summaries, strict=True):
+                cell.summary = summary
+                rounding = float(em.resolution(summary.log_likelihood, np.asarray(self.total)))
+                if best.status == Status.RUNNING or id(best) in settled:
+                    best.log_likelihood = float(summary.log_likelihood)
+                elif not abs(summary.log_likelihood - best.log_likelihood) <= max(self.options.tol / 10, ROUNDING * rounding):
+                    left.append(cell)
+            settled |= self._finish_accurately(left)
 
-    def _summaries(self, engine: Engine, found: list[tuple[Cell, Run]]) -> list[tuple[Cell, Run, Any]]:
-        """What the accurate form says of fits."""
-        models = [cell.accurate for cell, _ in found]
-        summaries = engine.summarise(models, [best.params for _, best in found])
-        return [(cell, best, summary) for (cell, best), summary in zip(found, summaries, strict=True)]
+    def _finish_accurately(self, cells: list[Cell]) -> set[int]:
+        """Take the best runs of some cells to convergence in the accurate form; one that fails there gives way to the next best.
+
+        Returns:
+            The `id` of every run that is to be believed now.
+        """
+        if not cells:
+            return set()
+        before = [(cell, cell.best) for cell in cells if cell.best is not None]
+        runs = [dataclasses.replace(best, history=best.history.copy()) for _, best in before]
+        for cell in cells:
+            cell.model = cell.accurate
+        states = self.engine.begin_at([cell.model for cell in cells], [run.params for run in runs])
+        Batch(self.engine, runs, states, self.total).finish(runs, self.options.max_steps, None)
+        for (cell, best), run in zip(before, runs, strict=True):
+            run.num_steps += best.num_steps
+            cell.put(run, best)
+        return {id(run) for run in runs}
 
     def _one_component(self) -> dict[int, float]:
         """The log-likelihood of a single component without noise, for each family by number: what `nec` compares with."""

@@ -55,7 +55,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         num_failed=sum(run.status.failed for run in cell.searched),
         spurious=not best.admissible,
         closed=cell.closed,
-        trust=trust.LOW if level and not best.admissible else level,
+        trust=trust.LOW if level and not (best.admissible and best.status != Status.RUNNING) else level,
         warnings=(
             *_warnings(cell, best, units.table.warnings),
             *(_around(params, terms) if best.admissible else terms.outliers),

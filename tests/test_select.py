@@ -12,10 +12,13 @@ import pytest
 from scipy import stats
 
 import jaxem
-from jaxem import families, tabular, trust
+from jaxem import families, problem, tabular, trust
 from jaxem._precision import precision
+from jaxem._status import Status
+from jaxem.cell import Cell, Run
 from jaxem.options import Options
 from jaxem.problem import Problem
+from jaxem.selection import Interrupted
 
 
 TABLE = [
@@ -96,10 +99,10 @@ def test_a_subsample_with_missing_cells_and_weights_has_its_own_offset(x, monkey
     x, weight = x.copy(), np.arange(1.0, 273.0)
     x[::8, 0] = np.nan
     with precision(np.float64):
-        problem = Problem(tabular.read(x, weight, missing=True), families.resolve("EEE", 2), [3], Options.once())
-    lacking = ~np.isnan(x) @ -np.log(np.diag(problem.units.scale))
-    assert problem.sample_offset == pytest.approx(weight[::4] @ lacking[::4])
-    assert problem.offset == pytest.approx(weight @ lacking)
+        whole = Problem(tabular.read(x, weight, missing=True), families.resolve("EEE", 2), [3], Options.once())
+    lacking = ~np.isnan(x) @ -np.log(np.diag(whole.units.scale))
+    assert whole.sample_offset == pytest.approx(weight[::4] @ lacking[::4])
+    assert whole.offset == pytest.approx(weight @ lacking)
 
 
 def test_best_is_the_lowest(selection, faithful):
@@ -191,6 +194,38 @@ def test_clusters_are_no_spikes_for_being_far_apart(gap, num_features):
     assert sorted(selection.best.sizes) == [100, 100]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_tight_clusters_are_found_one_after_the_other(rng, dtype):
+    """One is as narrow as it will be while the others are still wide: 1e8 times its variance. That is no collapse."""
+    x = np.repeat([0.0, 1.0, 5.0], 50) + 1e-4 * rng.normal(size=150)
+    groups = x.reshape(3, 50)
+    wanted = stats.norm(groups.mean(1), groups.std(1)).logpdf(groups.T).sum() - 150 * np.log(3)
+    fit = jaxem.fit(x, "V", 3, num_restarts=4, dtype=dtype)
+    assert fit.log_likelihood == pytest.approx(wanted, abs=1e-5 if dtype == "float64" else 0.1)
+
+
+def test_what_the_accurate_form_adds_is_part_of_the_run(rng):
+    """The fast form is not safe here: digits are lost between means so far apart."""
+    x = np.repeat([0.0, 1.0, 5.0], 50)[:, None] + 1e-5 * rng.normal(size=(150, 2))
+    fit = jaxem.fit(x, "EEE", 3, num_restarts=4)
+    assert len(fit.history) == fit.num_steps
+    assert fit.history[-1] == pytest.approx(fit.log_likelihood, abs=1e-4)
+
+
+def test_a_run_that_fails_in_the_accurate_form_gives_way_to_the_next_best():
+    cell = Cell(None, 2)
+    first, second = (
+        Run(cell, "start", "", j, 0, objective=-j, admissible=True, finalist=True, status=Status.CONVERGED) for j in (0, 1)
+    )
+    cell.take_in([first, second])
+    assert cell.best is first
+    cell.put(failed := dataclasses.replace(first, status=Status.COLLAPSED), first)
+    assert cell.best is second
+    assert cell.runs == [failed, second]
+    cell.put(failed := dataclasses.replace(second, status=Status.COLLAPSED), second)
+    assert cell.best is failed
+
+
 def test_where_nothing_can_be_chosen_it_says_so():
     """Two rows and their copies: with two components every fit is a pair of spikes."""
     x = np.repeat([[0.0, 0.0], [1.0, 2.0]], 20, axis=0)
@@ -265,6 +300,14 @@ def test_json_has_no_nan():
     assert json.loads(text)["table"][1]["bic"] is None
 
 
+def test_an_infinite_criterion_chooses_nothing(rng):
+    """AICc where a model has as many parameters as there are rows, all but one."""
+    selection = jaxem.select(rng.normal(size=(7, 2)), "EII", [1, 2], criterion="aicc", num_restarts=2)
+    assert selection["EII", 2].aicc == np.inf
+    assert [fit.num_components for fit in selection.ranking()] == [1]
+    assert json.loads(selection.to_json())["table"][1]["aicc"] is None
+
+
 def test_a_selection_never_holds_the_data(selection, faithful):
     for name, value in vars(selection).items():
         assert np.size(value) < len(faithful) or isinstance(value, pd.DataFrame), name
@@ -281,6 +324,87 @@ def test_families_of_several_kinds_share_a_table(earthquakes):
     selection = jaxem.select(earthquakes, ["poisson", "V"], [1, 2], num_restarts=3)
     assert selection.table["family"].tolist() == ["poisson", "poisson", "V", "V"]
     assert selection["poisson", 1].params.rates[0, 0] == pytest.approx(earthquakes["count"].mean())
+
+
+def test_families_of_several_kinds_see_the_same_columns(earthquakes):
+    """Criteria compare fits to the same data."""
+    table = earthquakes.assign(same=3)
+    selection = jaxem.select(table, ["poisson", "V"], [1, 60], num_restarts=2)
+    assert selection.warnings[:2] == (
+        "Column 'same' is constant and was left out.",
+        "K = 60 and more were left out: the data have only 31 distinct rows.",
+    )
+    assert {fit.columns for fit in selection.fits.values()} == {("count",)} == {selection.columns}
+    alone = jaxem.select(earthquakes, "poisson", 1)
+    assert selection["poisson", 1].bic == pytest.approx(alone.best.bic)
+    assert selection.table["num_params"].tolist() == [1, 119, 2, 179]
+
+
+def test_what_one_family_cannot_take_is_said_before_any_is_searched(x):
+    calls = []
+    with pytest.raises(ValueError, match="a Poisson mixture needs counts"):
+        jaxem.select(x, ["EEE", "poisson"], 2, progress=lambda *told: calls.append(told))
+    assert not calls
+
+
+class TestInterrupted:
+    """Ctrl-C loses nothing that was found."""
+
+    @pytest.mark.parametrize(
+        ("phase", "status"),
+        [("starts", None), ("moves, round 1", "running"), ("all rows", "running"), ("all rows: to convergence", "running")],
+    )
+    def test_a_search_on_a_subsample(self, x, monkeypatch, phase, status):
+        def interrupted(now, *_):
+            if now == phase:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(problem, "SUBSAMPLE", 60)
+        with pytest.raises(Interrupted) as stopped:
+            jaxem.select(x, "EEE", [2, 3], num_restarts=3, progress=interrupted)
+        found = stopped.value.selection
+        json.loads(found.to_json())
+        assert not (found.table["status"] == "too few distinct rows").any()
+        if status is None:
+            assert found.warnings == ("No fit can be chosen: nothing was finished yet.",)
+            return
+        assert (found.table["status"] == status).all()
+        assert (found.table["trust"] == "low").all()
+        cut = found["EEE", 2]
+        near = jaxem.fit(x, "EEE", 2, start=cut.params)
+        assert near.log_likelihood - 10 < cut.log_likelihood < near.log_likelihood
+        assert cut.warnings == ("EEE with K = 2: stopped before it was finished.",)
+
+    def test_while_all_is_summed_up(self, x, monkeypatch):
+        certify, calls = Problem.certify, []
+
+        def interrupted(self):
+            calls.append(self)
+            if len(calls) == 1:
+                raise KeyboardInterrupt
+            certify(self)
+
+        monkeypatch.setattr(Problem, "certify", interrupted)
+        with pytest.raises(Interrupted) as stopped:
+            jaxem.select(x, "EEE", [2, 3], num_restarts=3)
+        assert stopped.value.selection.table["status"].tolist() == ["converged"] * 2
+
+    def test_while_the_choice_is_made_again(self, x, monkeypatch):
+        def interrupted(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(jaxem.selection.Selection, "stability", interrupted)
+        with pytest.raises(Interrupted) as stopped:
+            jaxem.select(x, "EEE", [2, 3], num_restarts=3, num_resamples=5)
+        assert stopped.value.selection.best.num_components == 3
+
+
+def test_a_choice_that_cannot_be_made_again_is_kept(rng):
+    """Six rows are enough for a full covariance of four columns, and parts of them are not."""
+    selection = jaxem.select(rng.normal(size=(6, 4)), "VVV", 1, num_resamples=3)
+    assert selection.best.num_components == 1
+    assert selection.warnings[-1].startswith("The choice could not be made again on parts of the rows: no cell could be fitted")
+    assert "stability" not in selection.doubts
 
 
 def standard_errors(x, weight, means, sd):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .validation import CrossValidation
 
 
-TOO_FEW = "too few distinct rows"  # the status of a cell that was not searched
+TOO_FEW = "too few distinct rows"  # the status of a cell that was not to be searched ...
+UNSEARCHED = "not searched"  # ... and of one that had no turn before Ctrl-C
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -126,7 +127,7 @@ class Selection:
         """All fits that can be chosen, best first, and none twice: structures that differ in nothing for K = 1 count as one."""
         criterion = check_criterion(self.criterion if criterion is None else criterion)
         able = [fit for fit in self.fits.values() if not fit.spurious and not fit.status.failed]
-        able = [fit for fit in able if not np.isnan(getattr(fit, criterion))]
+        able = [fit for fit in able if np.isfinite(getattr(fit, criterion))]  # AICc of too few rows is infinite
         able = [fit for number, fit in enumerate(able) if not any(same_model(fit, other) for other in able[:number])]
         return sorted(able, key=lambda fit: getattr(fit, criterion))
 
@@ -253,9 +254,9 @@ class Selection:
         return {
             "best": _describe(ranking[0]) if ranking else None,
             "criterion": self.criterion,
-            "table": [_plain(row) for row in self.cells],
+            "table": _plain(self.cells),
             "trust_report": list(self.trust_report),
-            "doubts": self.doubts,
+            "doubts": _plain(self.doubts),
             "warnings": list(self.warnings),
             "data": {"num_rows": self.num_rows, "columns": list(self.columns)},
             "seed": self.seed[0] if len(self.seed) == 1 else list(self.seed),
@@ -283,13 +284,14 @@ def _describe(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """A row of JSON values: what is not finite or not known is null."""
-    out = {}
-    for name, value in row.items():
-        value = value.item() if isinstance(value, np.generic) else value
-        out[name] = None if value is None or (isinstance(value, float) and not np.isfinite(value)) else value
-    return out
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, whatever is in it: what is not finite is null."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 class Interrupted(KeyboardInterrupt):
@@ -312,7 +314,12 @@ def same_model(a: Fit, b: Fit) -> bool:
 
 def unknown(criterion: str) -> str:
     """Why no fit can be chosen by a criterion, though there are fits."""
-    needs = {"slope": "six sizes of models or more", "nec": "a sound fit of one component", "sbic": "weights that may differ"}
+    needs = {
+        "aicc": "two rows more than a model has parameters",
+        "nec": "a sound fit of one component",
+        "sbic": "weights that may differ",
+        "slope": "six sizes of models or more",
+    }
     why = f": it needs {needs[criterion]}" if criterion in needs else ""
     return f"{criterion!r} is not known for any fit{why}; choose another criterion"
 

@@ -22,7 +22,7 @@ from ..units import nearly_collinear
 from . import doubt
 from . import report as sentences
 from .calibrated import calibrate
-from .outcome import TOO_FEW, Interrupted, Selection, check_criterion, same_model
+from .outcome import TOO_FEW, UNSEARCHED, Interrupted, Selection, check_criterion, same_model
 
 
 def select(
@@ -110,26 +110,31 @@ def select(
     components = tabular.counts("num_components", num_components)
     parts = tabular.count("num_resamples", num_resamples, 0)
     table = tabular.read(data, weights, labels, missing=True).without_empty_rows()
-    problems: list[Problem] = []
-    interrupted, report = False, heard(progress)
+    report, groups = heard(progress), _groups(families, table)
+    varying = any(family.standardise for group in groups for family in group)  # criteria compare fits to the same columns
     with precision(options.dtype):
-        for group in _groups(families, table):
-            problem = Problem(table, group, components, options, report)
-            problems.append(problem)
-            try:
+        # All are made before the first is searched: what is wrong with the data for one is said at once.
+        problems = [Problem(table, group, components, options, report, varying) for group in groups]
+        try:
+            begun = []
+            for problem in problems:
+                begun.append(problem)
                 problem.search()
-            except KeyboardInterrupt:
-                interrupted = True
-            problem.certify()
-            if interrupted:
-                break
-        cells = [(cell, fit) for problem in problems for cell, fit in zip(problem.cells, problem.fits(), strict=True)]
-    selection = _selection(cells, problems, table, criterion, options)
-    if interrupted:
-        raise Interrupted(selection)
+        except KeyboardInterrupt:
+            raise Interrupted(_selection(begun, table, criterion, options)) from None
+        try:
+            selection = _selection(problems, table, criterion, options)
+        except KeyboardInterrupt:  # to check and sum up what was found is soon done again
+            raise Interrupted(_selection(problems, table, criterion, options)) from None
     if not parts or not selection.ranking():
         return selection
-    found = selection.stability(table.x, parts, weights=table.weight, labels=table.label, seed=seed)
+    try:
+        found = selection.stability(table.x, parts, weights=table.weight, labels=table.label, seed=seed)
+    except KeyboardInterrupt:
+        raise Interrupted(selection) from None
+    except RuntimeError as error:
+        said = f"The choice could not be made again on parts of the rows: {error}."
+        return dataclasses.replace(selection, warnings=(*selection.warnings, said))
     return dataclasses.replace(
         selection,
         trust_report=(*selection.trust_report, found.sentence()),
@@ -148,41 +153,23 @@ def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
     return list(groups.values())
 
 
-def _selection(
-    cells: list[tuple[Any, Fit | None]], problems: list[Problem], table: tabular.Table, criterion: str, options: Options
-) -> Selection:
-    fits = calibrate({(cell.family.name, cell.num_components): fit for cell, fit in cells if fit is not None})
-    rows = [_table_row(cell, fits.get((cell.family.name, cell.num_components)), problems) for cell, _ in cells]
+def _selection(problems: list[Problem], table: tabular.Table, criterion: str, options: Options) -> Selection:
+    """What was found, checked and summed up."""
+    for problem in problems:
+        problem.certify()
+    cells = [(problem, *both) for problem in problems for both in zip(problem.cells, problem.fits(), strict=True)]
+    fits = calibrate({(cell.family.name, cell.num_components): fit for _, cell, fit in cells if fit is not None})
+    rows = [_table_row(problem, cell, fits.get((cell.family.name, cell.num_components))) for problem, cell, _ in cells]
     # A model that goes by several names (those of K = 1) has one share of belief, in equal parts.
     names = {key: sum(same_model(fit, other) for other in fits.values()) for key, fit in fits.items()}
     for name, criterion_of in (("schwarz_weight", "bic"), ("akaike_weight", "aic")):
         shares = [2 * np.log(names.get((row["family"], row["num_components"]), 1)) for row in rows]
         values = [np.nan if row["spurious"] else row[criterion_of] + share for row, share in zip(rows, shares, strict=True)]
         rows = [row | {name: weight} for row, weight in zip(rows, criteria.weights(values), strict=True)]
-    runs = [
-        {
-            "family": cell.family.name,
-            "num_components": cell.num_components,
-            "origin": run.origin,
-            "start": run.kind,
-            "restart": run.restart,
-            "round": run.round,
-            "rows": seen,
-            "seed": options.seed[0] if len(options.seed) == 1 else str(options.seed),
-            "log_likelihood": run.log_likelihood + offset,
-            "num_steps": run.num_steps,
-            "status": run.status.name.lower(),
-            "finalist": run.finalist,
-            "spurious": not run.admissible,
-        }
-        for problem in problems
-        for cell in problem.cells
-        for run, seen, offset in _runs(problem, cell)
-    ]
     selection = Selection(
         fits=fits,
         cells=tuple(rows),
-        lanes=tuple(runs),
+        lanes=tuple(_lane(*told, options) for problem in problems for cell in problem.cells for told in _runs(problem, cell)),
         criterion=criterion,
         warnings=(),
         trust_report=(),
@@ -206,6 +193,25 @@ def _runs(problem: Problem, cell: Cell) -> Iterator[tuple[Run, str, float]]:
     yield from ((run, "all", problem.offset) for run in cell.runs)
 
 
+def _lane(run: Run, seen: str, offset: float, options: Options) -> dict[str, Any]:
+    """A row of `Selection.runs`."""
+    return {
+        "family": run.cell.family.name,
+        "num_components": run.cell.num_components,
+        "origin": run.origin,
+        "start": run.kind,
+        "restart": run.restart,
+        "round": run.round,
+        "rows": seen,
+        "seed": options.seed[0] if len(options.seed) == 1 else str(options.seed),
+        "log_likelihood": run.log_likelihood + offset,
+        "num_steps": run.num_steps,
+        "status": run.status.name.lower(),
+        "finalist": run.finalist,
+        "spurious": not run.admissible,
+    }
+
+
 def _settings(options: Options, problem: Problem) -> dict[str, Any]:
     """What `Selection.settings` says."""
     told = {name: value for name, value in vars(options).items() if name not in ("seed", "fixed")}
@@ -215,18 +221,17 @@ def _settings(options: Options, problem: Problem) -> dict[str, Any]:
     return told | {"prior": prior, "dtype": str(options.dtype), "weighted": bool((problem.table.weight != 1).any())}
 
 
-def _table_row(cell: Any, fit: Fit | None, problems: list[Problem]) -> dict[str, Any]:
+def _table_row(problem: Problem, cell: Cell, fit: Fit | None) -> dict[str, Any]:
     row: dict[str, Any] = {"family": cell.family.name, "num_components": cell.num_components}
     if fit is not None:
         names = ("log_likelihood", "num_params", *criteria.NAMES)
         more = ("relative_entropy", "num_steps", "replicated", "improved", "stable", "trust", "spurious", "num_failed")
         row |= {name: getattr(fit, name) for name in names} | {"status": fit.status.name.lower()}
         return row | {name: getattr(fit, name) for name in more}
-    features = len(problems[0].units.scale)
-    count = cell.num_params(features)
+    count = cell.num_params(len(problem.units.scale))
     none = dict.fromkeys(("log_likelihood", "num_params", *criteria.NAMES), np.nan) | {"num_params": count}
-    failed = [run.status for run in cell.runs]
-    left_out = problems[0].terms.left_out.get(cell.num_components, TOO_FEW)
+    failed = [run.status for run in cell.runs or cell.searched]
+    left_out = problem.terms.left_out.get(cell.num_components, UNSEARCHED if cell in problem.able else TOO_FEW)
     status = max(set(failed), key=failed.count).name.lower() if failed else left_out
     rest = {
         "relative_entropy": np.nan,

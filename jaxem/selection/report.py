@@ -12,7 +12,7 @@ from .._status import Status
 from ..text import rows
 from ..units import few_values
 from . import doubt
-from .outcome import TOO_FEW, unknown
+from .outcome import TOO_FEW, UNSEARCHED, unknown
 
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _failures(selection: Selection) -> list[str]:
         return []
     failed = [run for run in runs if run["status"] in failing]
     if not failed:
-        return [f"None of the {len(runs):,} runs failed."]
+        return [f"None of the {len(runs):,} runs failed." if len(runs) > 1 else "The one run did not fail."]
     kinds = collections.Counter(run["status"] for run in failed).most_common()
     what = ", ".join(f"{count:,} {name}" for name, count in kinds)
     cells = collections.Counter((run["family"], run["num_components"]) for run in failed).most_common()
@@ -111,15 +111,18 @@ def _noise(fit: Fit) -> list[str]:
 
 def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     """What the user must know of the data and the fits, once each."""
-    said = list(dict.fromkeys(sentence for problem in problems for sentence in problem.table.warnings))
+    said = [sentence for problem in problems for sentence in problem.table.warnings]
     for problem in problems:
         short = [cell.num_components for cell in problem.cells if cell.num_components > problem.distinct]
         short = [k for k in short if k not in problem.terms.left_out]
         if short:
             said.append(f"K = {min(short)} and more were left out: the data have only {problem.distinct} distinct rows.")
+    said = list(dict.fromkeys(said))
     said += _contradicted(problems[0].terms.left_out)
     said += _far(selection, problems)
     ranking = selection.ranking()
+    if not any(run["finalist"] for run in selection.lanes):
+        return (*said, "No fit can be chosen: nothing was finished yet.")
     said += _lost(selection, problems)
     if not ranking and selection.ranking("bic"):
         said.append(f"No fit can be chosen: {unknown(selection.criterion)}.")
@@ -161,7 +164,7 @@ def _contradicted(left_out: dict[int, str]) -> list[str]:
 
 def _lost(selection: Selection, problems: list[Any]) -> list[str]:
     """A word on cells that had no part in the choice, where they are many."""
-    unsearched = (TOO_FEW, *problems[0].terms.left_out.values())
+    unsearched = (TOO_FEW, UNSEARCHED, *problems[0].terms.left_out.values())
     tried = [cell for cell in selection.cells if cell["num_components"] > 1 and cell["status"] not in unsearched]
     lost = [cell for cell in tried if cell["spurious"] or not np.isfinite(cell["log_likelihood"])]
     if 2 * len(lost) <= len(tried):
