@@ -94,15 +94,15 @@ class Squarem:
 
     def init(self, model: Any, params: Any, data: Any, e_step: EStep | None = None) -> SquaremState:
         """The state at `params`, after one E-step."""
-        state = self.from_params(model, params, data)
+        state = self.from_params(model, params, data, e_step)
         at = evaluate(model, params, data, e_step)
         size = protocol.magnitude(model, at.stats)
         started = _receive(replace(state, phase=jnp.asarray(BASE, jnp.int32)), state.point, at, size)
         return replace(started, num_steps=state.num_steps, status=start_failure(at))
 
-    def from_params(self, model: Any, params: Any, data: Any) -> SquaremState:
+    def from_params(self, model: Any, params: Any, data: Any, e_step: EStep | None = None) -> SquaremState:
         """The state whose first step is an E-step at `params`. Costs no E-step: of the data only the shapes matter."""
-        stats, _ = jax.eval_shape(model.e_step, params, data)
+        stats, _ = jax.eval_shape(e_step or model.e_step, params, data)
         blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), stats)
         return replace(self.from_stats(model, params, blank), phase=jnp.asarray(GIVEN, jnp.int32))
 

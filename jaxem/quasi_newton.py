@@ -98,7 +98,7 @@ class QuasiNewton:
 
     memory: int = static(default=10)
 
-    def from_params(self, model: Any, params: Any, data: Any) -> QuasiNewtonState:
+    def from_params(self, model: Any, params: Any, data: Any, e_step: EStep | None = None) -> QuasiNewtonState:
         """The state whose first step is an E-step at `params`. Costs no E-step: of the data only the shapes matter.
 
         Raises:
@@ -109,7 +109,7 @@ class QuasiNewton:
                 f"QuasiNewton takes its gradient from a model's complete(params, stats, at), which {type(model).__name__} lacks: add "
                 "it, or use Squarem() or EM()"
             )
-        stats, _ = jax.eval_shape(model.e_step, params, data)
+        stats, _ = jax.eval_shape(e_step or model.e_step, params, data)
         free, _ = ravel_pytree(protocol.to_free(model, params))
         low = jnp.asarray(-jnp.inf, free.dtype)
         zero = jnp.zeros((), jnp.int32)
@@ -141,7 +141,7 @@ class QuasiNewton:
 
     def init(self, model: Any, params: Any, data: Any, e_step: EStep | None = None) -> QuasiNewtonState:
         """The state at `params`, after one E-step."""
-        state = self.from_params(model, params, data)
+        state = self.from_params(model, params, data, e_step)
         at = evaluate(model, params, data, e_step)
         size = protocol.magnitude(model, at.stats)
         started = _receive(replace(state, phase=jnp.asarray(IMAGE, jnp.int32)), state.point, at, size)
@@ -207,8 +207,8 @@ def _remember(state: QuasiNewtonState, move: Any, gradient: Any) -> QuasiNewtonS
     step = difference(state.point, state.base)
     bend = state.base_gradient - gradient
     lag = state.base_move - move
-    curved = step @ bend > CURVED * jnp.sqrt((step @ step) * (bend @ bend))
-    good = curved & (bend @ lag > 0) & jnp.all(jnp.isfinite(lag))
+    curved = jnp.sum(step * bend) > CURVED * jnp.sqrt(jnp.sum(step**2) * jnp.sum(bend**2))
+    good = curved & (jnp.sum(bend * lag) > 0) & jnp.all(jnp.isfinite(lag))
 
     def push(pairs, new):
         return jnp.concatenate([jnp.where(good, new, 0.0)[None], pairs[:-1]])
@@ -230,17 +230,17 @@ def _two_loops(state: QuasiNewtonState, move: Any, gradient: Any, reach: Scalar)
     def newest_first(carry, pair):
         left, ahead = carry
         step, bend, lag, weight = pair
-        share = weight * (step @ left)
+        share = weight * jnp.sum(step * left)
         return (left - share * bend, ahead - share * lag), share
 
     def oldest_first(ahead, pair):
         step, bend, weight, share = pair
-        return ahead + step * (share - weight * (bend @ ahead)), None
+        return ahead + step * (share - weight * jnp.sum(bend * ahead)), None
 
     (_, ahead), shares = jax.lax.scan(newest_first, (gradient, move), (state.steps, state.bends, state.lags, rho))
     ahead, _ = jax.lax.scan(oldest_first, ahead, (state.steps, state.bends, rho, shares), reverse=True)
-    slope = ahead @ gradient
-    length = jnp.sqrt((ahead @ ahead) / (move @ move))
+    slope = jnp.sum(ahead * gradient)
+    length = jnp.sqrt(jnp.sum(ahead**2) / jnp.sum(move**2))
     scale = jnp.where(jnp.any(state.used), jnp.minimum(1.0, reach / length), reach / length)
     return scale * ahead, jnp.where(jnp.isfinite(slope * scale), slope, -1.0), scale * length
 

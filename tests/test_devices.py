@@ -103,7 +103,35 @@ def test_devices_agree(pytestconfig, tmp_path):
     assert list(tmp_path.glob("*.jaxexport"))
 
 
-@pytest.mark.parametrize("method", [Squarem(), QuasiNewton()], ids=lambda method: type(method).__name__)
+BOTH = pytest.mark.parametrize("method", [Squarem(), QuasiNewton()], ids=lambda method: type(method).__name__)
+
+
+def step_of(name, columns, prior, method, rng):
+    """A model of two components, and the text of the program of one step."""
+    x, weight, eye = rng.poisson(3.0, size=(columns, 60)).astype(float), np.ones(60), np.eye(columns)
+    family = resolve(name, columns)[0].bind(x, weight, eye, np.float64)
+    if prior is not None:
+        family, _ = family.with_prior(prior, 2, np.zeros(columns), eye, 60.0)
+    with precision(np.float64):
+        model, data = Mixture(family), Data(x, weight)
+        params = MixtureParams(np.log([0.4, 0.6]), family.reference(2, columns, np.float64))
+
+        def steps(model, params, data):
+            return method.step(model, method.from_params(model, params, data), data, 1e-3)
+
+        return model, jax.jit(steps).lower(model, params, data).as_text()
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "columns"), [("VVV", 5), ("VEV", 5), ("VEV", 33), ("EVE", 2), ("EVE", 5), ("poisson", 2)])
+def test_products_keep_all_digits(name, columns, method, rng):
+    """Accelerators round float32 to ten bits in a matrix product that does not ask for more."""
+    products = [line for line in step_of(name, columns, None, method, rng)[1].splitlines() if "stablehlo.dot_general" in line]
+    assert products
+    assert [line for line in products if "precision = [HIGHEST, HIGHEST]" not in line] == []
+
+
+@BOTH
 @pytest.mark.parametrize(
     ("name", "columns", "prior", "shareable"),
     [
@@ -120,17 +148,6 @@ def test_devices_agree(pytestconfig, tmp_path):
 )
 def test_what_devices_share_calls_nothing_of_lapack(name, columns, prior, shareable, method, rng):
     """On a CPU a batch of LAPACK's is waited for in the threads that are to do it: with all devices waiting, for ever."""
-    x, weight, eye = rng.poisson(3.0, size=(columns, 60)).astype(float), np.ones(60), np.eye(columns)
-    family = resolve(name, columns)[0].bind(x, weight, eye, np.float64)
-    if prior is not None:
-        family, _ = family.with_prior(prior, 2, np.zeros(columns), eye, 60.0)
-    with precision(np.float64):
-        model, data = Mixture(family), Data(x, weight)
-        params = MixtureParams(np.log([0.4, 0.6]), family.reference(2, columns, np.float64))
-
-        def steps(model, params, data):
-            return method.step(model, method.from_params(model, params, data), data, 1e-3)
-
-        program = jax.jit(steps).lower(model, params, data).as_text()
+    model, program = step_of(name, columns, prior, method, rng)
     assert model.shareable is shareable
     assert ("lapack" in program) is not shareable

@@ -67,6 +67,10 @@ def _along(axes: Any, scatter: Any) -> Any:
     return contract("kij,kjl,kml->kim", axes, scatter, axes)
 
 
+def _turned(turn: Any, axes: Any) -> Any:
+    return contract("kij,kjl->kil", turn, axes)
+
+
 def _loop(wanted: Any, most: int, step: Any, *carry: Any) -> Any:
     """Repeat step(*carry) -> (*carry, moved) until nothing moves; not once where nothing is wanted, as a `cond` under `vmap` would."""
     still = jnp.finfo(carry[0].dtype).eps ** 0.5
@@ -96,8 +100,9 @@ def _own_axes(axes: Any, along: Any, wanted: Any) -> tuple[Any, Any]:
 
     def eigenvectors(axes, along):
         turn = jnp.swapaxes(jnp.linalg.eigh(along)[1], -1, -2)[:, ::-1]
-        sign = jnp.where(jnp.sum((turn @ axes) * axes, -1, keepdims=True) < 0, -1.0, 1.0)
-        return sign * turn @ axes, _along(turn, along), jnp.zeros((), along.dtype)
+        turned = _turned(turn, axes)
+        sign = jnp.where(jnp.sum(turned * axes, -1, keepdims=True) < 0, -1.0, 1.0)
+        return sign * turned, _along(turn, along), jnp.zeros((), along.dtype)
 
     return _loop(wanted, 1, eigenvectors, axes, along)
 
@@ -113,9 +118,9 @@ def _search(axes: Any, along: Any, share: Any, wanted: Any, equal_volume: Any) -
     def look(axes, along):
         if d > 2:
             eye = jnp.eye(d, dtype=along.dtype)[None]
-            turn, _ = _own_axes(eye, jnp.einsum("k,kij->ij", share, along)[None], jnp.asarray(True))
+            turn, _ = _own_axes(eye, contract("k,kij->ij", share, along)[None], jnp.asarray(True))
             turn = jnp.broadcast_to(turn, along.shape)
-            axes, along = better((axes, along), (turn @ axes, _along(turn, along)))
+            axes, along = better((axes, along), (_turned(turn, axes), _along(turn, along)))
         swept = _sweep(functools.partial(_likeliest, share, equal_volume), axes, along)
         return *better((axes, along), swept[:2]), jnp.zeros((), along.dtype)
 
@@ -144,20 +149,21 @@ def _descend(axes: Any, along: Any, share: Any, wanted: Any, equal_volume: Any) 
         first = -2 * half * along / product  # of log(x_ii x_jj), by twice the angle
         second = 2 * (half**2 - along**2) / product + jnp.where(equal_volume, 1 / d - 1, -1.0) * first**2
         least = 0.2 * half**2 / product
-        slope, bend, least = jnp.einsum("k,ckij->cij", pull, jnp.stack([first, second, least]))
+        slope, bend, least = contract("k,ckij->cij", pull, jnp.stack([first, second, least]))
         return slope, 2 * jnp.maximum(jnp.abs(bend), least + eps.tiny)
 
     def step(axes, along, slope, bend, turns, changes, length):
         """The turns that led here, newest first, and the changes of the slope that they brought, shape (m, d, d)."""
         angles = _newton(slope, bend, turns, changes) * (1 - eye)
         bent = eye + length * angles
-        turn = jnp.broadcast_to(inverse_factor(contract("ij,lj->il", bent, bent)) @ bent, along.shape)
+        turn = contract("ij,jl->il", inverse_factor(contract("ij,lj->il", bent, bent)), bent)
+        turn = jnp.broadcast_to(turn, along.shape)
         there = _along(turn, along)
         before, after = (_cost(point, share, equal_volume) for point in (along, there))
         good = after <= before + 8 * eps.eps * (1 + jnp.abs(before))
         moved = jnp.where(length < SHORTEST, 0.0, jnp.max(jnp.abs(angles)))
         ahead = slopes(there)
-        later = turn @ axes, there, *ahead, _newest(length * angles, turns), _newest(ahead[0] - slope, changes)
+        later = _turned(turn, axes), there, *ahead, _newest(length * angles, turns), _newest(ahead[0] - slope, changes)
         here = axes, along, slope, bend, turns, changes
         kept = (jnp.where(good, new, old) for new, old in zip(later, here, strict=True))
         return *kept, jnp.where(good, jnp.minimum(1.0, 2 * length), length / 4), moved

@@ -295,7 +295,7 @@ class Gaussian:
         frame = free.frame
         if self.with_axes:
             axes = jnp.where(self.structure.oriented, frame, jnp.eye(frame.shape[-1], dtype=frame.dtype))
-            axes = inverse_factor(contract("kij,klj->kil", axes, axes)) @ axes
+            axes = contract("kij,kjl->kil", inverse_factor(contract("kij,klj->kil", axes, axes)), axes)
             frame = jnp.where(self.structure.oriented, axes, frame)
         whitener = jnp.exp(free.log_scale)[:, :, None] * frame
         least = self._least()

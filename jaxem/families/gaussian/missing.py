@@ -111,7 +111,7 @@ def observed(family: Any, params: Any, log_peak: Float[Array, " k"], missing: In
         columns, shown = contract("qj,kij->kiq", place, whitener), whitener * seen
         root = inverse_factor(contract("kip,kiq->kpq", columns, columns) + idle)
         first = contract("kiq,kpq->kip", columns, root)
-        root = inverse_factor(contract("kip,kiq->kpq", first, first) + idle) @ root
+        root = contract("kpq,kqr->kpr", inverse_factor(contract("kip,kiq->kpq", first, first) + idle), root)
         basis = contract("kiq,kpq->kip", columns, root)
         slope = contract("kip,kij->kpj", basis, shown)
         regression = -contract("kpq,kpj->kqj", root, slope)

@@ -144,7 +144,7 @@ class Structure:
         along = jnp.where(self.triangular, scatter, along * eye)
         size = jnp.trace(along, axis1=-2, axis2=-1) / len(eye)
         along = jnp.where(self.spherical, size[:, None, None] * eye, along)
-        pooled = jnp.einsum("k,kij->ij", share, along)
+        pooled = contract("k,kij->ij", share, along)
         along = jnp.where((self.shape == E) & (self.volume == E), pooled, along)
         if with_volumes:
             along = _one_shape(along, share, wanted=self.one_shape)
@@ -168,7 +168,7 @@ def _one_shape(scatter: Float[Array, "k d d"], share: Float[Array, " k"], *, wan
     close = jnp.finfo(scatter.dtype).eps ** 0.6  # what is missing is second order in it
 
     def shape(log_volume):
-        return jnp.einsum("k,kij->ij", share * jnp.exp(-log_volume), scatter)
+        return contract("k,kij->ij", share * jnp.exp(-log_volume), scatter)
 
     def turn(carry):
         log_volume, _, number = carry
