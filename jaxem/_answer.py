@@ -15,6 +15,10 @@ import typer
 from . import _process, io
 
 
+A_WEIGHT = "a weight is a number, 0 or more"
+A_LABEL = "a label is the number of a cluster, from 1 on, and an empty cell where it is not known"
+
+
 @dataclasses.dataclass(frozen=True)
 class Tables:
     """Where the data are.
@@ -42,7 +46,10 @@ class Tables:
             if wanted is None or set(wanted) <= set(table.columns):
                 return name, table if wanted is None else table.only(list(dict.fromkeys(wanted))), None, None
         name, frame = io.read_table(self.file, self.array, [*(wanted or ()), *besides])
-        weight, label = (io.numeric(name, frame, [own])[own] if own else None for own in (self.weights, self.labels))
+        weight, label = (
+            io.numeric(name, frame, [own], advice=advice)[own] if own else None
+            for own, advice in ((self.weights, A_WEIGHT), (self.labels, A_LABEL))
+        )
         weight = None if weight is None else weight.to_numpy()
         label = None if label is None else label.fillna(0).to_numpy() - 1  # people count from 1
         return name, io.numeric(name, frame, wanted, besides), weight, label

@@ -187,8 +187,8 @@ def predict(
 ) -> None:
     """Give every row its cluster, with probabilities.
 
-    The table is written with more columns: the cluster, numbered as in the report (1 has the largest share, 0 is noise), and the
-    probability of every cluster.
+    The table is written with more columns: the cluster, numbered as in the report (1 has the largest share, unless --labels said
+    otherwise; 0 is noise), and the probability of every cluster.
     """
     with io.folder(out.parent if out else None):
         _process.keep_compiled(cache)
@@ -196,7 +196,7 @@ def predict(
 
         fitted = load(model)
         name, frame = io.read_table(file, array, fitted.columns)
-        resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns))
+        resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns, advice="leave a cell empty where it is missing"))
         table = io.with_clusters(name, frame, resp, fitted.num_components)
         if out:
             io.write_table(table, out)

@@ -285,7 +285,10 @@ class Scored:
 
     @property
     def sbic(self) -> float:
-        """The singular BIC that a selection has computed (`jaxem.selection.singular_bic`), NaN with equal weights; lower is better."""
+        """The singular BIC of a selection (`jaxem.selection.singular_bic`); lower is better.
+
+        NaN with equal weights, and where some smaller number of components, down to 1, has no sound fit.
+        """
         return UNKNOWN if self.singular_bic is None else self.singular_bic
 
     @property

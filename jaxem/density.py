@@ -34,7 +34,7 @@ class Density:
         Args:
             x: Rows as in `jaxem.fit`: array-like (n, d) or a data frame with the fit's columns; NaN is a missing cell. There may be none.
         Returns:
-            Component numbers, shape (n,), 0 for the largest component, −1 for noise.
+            Component numbers, shape (n,), 0 for the largest component (with labels or fixed parameters: for their first), −1 for noise.
         Raises:
             ValueError: for rows of other columns, or rows that the family cannot have made.
 

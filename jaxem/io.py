@@ -162,7 +162,13 @@ def _all_numbers(fields: list[str]) -> bool:
         return False
 
 
-def numeric(name: str, frame: pd.DataFrame, columns: Sequence[str] | None = None, besides: Sequence[str] = ()) -> pd.DataFrame:
+def numeric(
+    name: str,
+    frame: pd.DataFrame,
+    columns: Sequence[str] | None = None,
+    besides: Sequence[str] = (),
+    advice: str | None = None,
+) -> pd.DataFrame:
     """The columns to compute with.
 
     Args:
@@ -170,8 +176,9 @@ def numeric(name: str, frame: pd.DataFrame, columns: Sequence[str] | None = None
         frame: What was read.
         columns: Names wanted; None for all of them.
         besides: Columns that are none of them, such as that of the weights.
+        advice: What to do about text; by default, to choose the columns that hold none.
     Raises:
-        ValueError: if a column does not exist (with the near miss), or holds text (with the cell, and the columns that do not).
+        ValueError: if a column does not exist (with the near miss), or holds text (with the cell, and the advice).
     """
     wanted = [column for column in frame.columns if column not in besides] if columns is None else list(dict.fromkeys(columns))
     for column in wanted:
@@ -184,8 +191,8 @@ def numeric(name: str, frame: pd.DataFrame, columns: Sequence[str] | None = None
         if column in cells:
             row, value = cells[column]
             able = [other for other in frame.columns if other not in cells and other not in besides]
-            advice = f"choose numeric ones with --columns {','.join(able)}" if able else "the file has no numeric column"
-            raise ValueError(f"column {column!r} is not numeric (row {row} holds {value!r}); {advice}")
+            others = f"choose numeric ones with --columns {','.join(able)}" if able else "the file has no numeric column"
+            raise ValueError(f"column {column!r} is not numeric (row {row} holds {value!r}); {advice or others}")
     return frame[wanted]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Options:
             width = str(np.dtype(dtype))
         except TypeError:
             width = ""
-        if not (isinstance(tol, int | float | np.floating) and np.isfinite(tol) and tol > 0):
+        if not (tabular.is_number(tol) and np.isfinite(tol) and tol > 0):
             raise ValueError(f"tol must be a positive number of nats, got {tol!r}")
         if width not in ("float32", "float64"):
             raise ValueError(f"dtype must be float64 or float32, got {dtype!r}")
@@ -122,7 +123,7 @@ def _fixed(fixed: Any) -> dict[str, np.ndarray]:
     """Given parameters as arrays with the right number of axes."""
     if fixed is None:
         return {}
-    if not isinstance(fixed, dict) or not fixed or not set(fixed) <= set(FIXABLE):
+    if not isinstance(fixed, Mapping) or not fixed or not set(fixed) <= set(FIXABLE):
         raise ValueError(f'fixed must be a dict with "means", "covariances" or both, got {fixed!r:.60}')
     out = {}
     for name, values in fixed.items():

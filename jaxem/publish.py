@@ -58,6 +58,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         trust=trust.LOW if level and not (best.admissible and best.status != Status.RUNNING) else level,
         warnings=(
             *_warnings(cell, best, units.table.warnings),
+            *_many(cell, len(units.scale), terms.total),
             *(_around(params, terms) if best.admissible else terms.outliers),
         ),
         input_columns=terms.columns,
@@ -84,10 +85,21 @@ def _warnings(cell: Cell, best: Run, before: tuple[str, ...]) -> tuple[str, ...]
         said.append(f"{label}: {best.status.message}.")
     if not best.admissible:
         said.append(
-            f"{label}: a component is next to singular or rests on too few rows, as in every run found; the likelihood of such a fit "
-            "is not to be trusted, and it is never chosen: use fewer components, shared covariances or a prior."
+            f"{label}: a component is next to singular or rests on too few rows, as in every run of this search; the likelihood of such "
+            "a fit is not to be trusted, and it is never chosen: use fewer components, shared covariances or a prior."
         )
     return tuple(said)
+
+
+def _many(cell: Cell, num_features: int, num_rows: float) -> list[str]:
+    """Criteria ask many rows a parameter: with few they hold back (2,000 rows of 50 columns: 3 for 4), or see clusters in noise."""
+    num_params = cell.num_params(num_features)
+    if num_params <= num_rows:
+        return []
+    return [
+        f"{cell.family.name} with K = {cell.num_components} has {num_params:,} parameters for {num_rows:,g} rows: criteria suppose many "
+        "rows a parameter, and here may find too few clusters, or clusters in noise; compare structures with fewer parameters."
+    ]
 
 
 def _around(params: Params, terms: Terms) -> list[str]:

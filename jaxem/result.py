@@ -96,7 +96,7 @@ class Fit(criteria.Scored, Density):
         entropy: −Σ w Σ z log z, how undecided the rows are.
         log_likelihood_of_one: ℓ of one component of the same family.
         steepness: κ of the slope heuristic, if the fit comes from a selection large enough to tell.
-        singular_bic: The singular BIC, if the fit comes from a selection, and its weights may differ.
+        singular_bic: The singular BIC, if the fit comes from a selection of every K from 1 on, and its weights may differ.
         runner_up: `Params` of the second-best optimum found, if there is one: where a sampler looks for what EM set aside.
         terms: What else was asked of the model, as plain numbers: "noise" (the region of the noise), "equal_weights", "fixed" (names),
             "prior" (its numbers, in the data's units), "labels" (how many components have some); empty where nothing was.

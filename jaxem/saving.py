@@ -88,7 +88,8 @@ def from_json(text: str, family: Any = None, name: str = "the text") -> Fit:
         record = json.loads(text)
         arrays = {key: np.array(values, dtype=object).astype(np.float64) for key, values in record["arrays"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{name} is not a saved jaxem fit, or is damaged") from None
+        file = "" if str(text).lstrip().startswith("{") else "; jaxem.load(path) reads a file"
+        raise ValueError(f"{name} is not a saved jaxem fit, or is damaged{file}") from None
     return _put_together(record, arrays, family, name)
 
 

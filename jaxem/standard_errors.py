@@ -100,7 +100,7 @@ def check_level(level: Any) -> float:
     Raises:
         ValueError: if it is none.
     """
-    if not (isinstance(level, int | float | np.floating) and 0 < level < 1):
+    if not (tabular.is_number(level) and 0 < level < 1):
         raise ValueError(f"level must be between 0 and 1, got {level!r}")
     return float(level)
 

@@ -226,9 +226,14 @@ def seed_words(seed: Any) -> tuple[int, ...]:
 
     try:
         words = jax.random.key_data(seed) if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key) else seed
-        return tuple(int(word) for word in np.asarray(words, dtype=np.uint32).ravel())
+        return tuple(int(word) for word in np.asarray(words).astype(np.uint32, casting="safe").ravel())
     except (AttributeError, TypeError, ValueError):
         raise TypeError(f"seed must be an int or a JAX key, got {type(seed).__name__}") from None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one real number, Python's or NumPy's."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def count(name: str, value: Any, least: int = 1) -> int:

@@ -144,6 +144,8 @@ OPTIONS = {
     "init list": ({"init": ["ward"]}, ValueError, r"^init must be one of 'portfolio'.*, got \['ward'\]$"),
     "seed < 0": ({"seed": -1}, ValueError, r"^seed must not be negative, got -1$"),
     "seed half": ({"seed": 0.5}, TypeError, r"^seed must be an int or a JAX key, got float$"),
+    "seed half, NumPy's": ({"seed": np.float64(1.5)}, TypeError, r"^seed must be an int or a JAX key, got float64$"),
+    "seeds halves": ({"seed": np.array([2.7, -1.0])}, TypeError, r"^seed must be an int or a JAX key, got ndarray$"),
     "seed text": ({"seed": "a"}, TypeError, r"^seed must be an int or a JAX key, got str$"),
     "seed none": ({"seed": None}, TypeError, r"^seed must be an int or a JAX key, got NoneType$"),
     "dtype": ({"dtype": "int32"}, ValueError, r"^dtype must be float64 or float32, got 'int32'$"),

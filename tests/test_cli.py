@@ -465,6 +465,7 @@ BAD_WORDS = [
     (["select", FILE, "--columns", "waitng"], "did you mean 'waiting'?"),
     (["select", FILE, "--weights", "n"], "no column 'n'"),
     (["select", FILE, "--family", "VVVV"], "did you mean 'VVV'?"),
+    (["select", FILE, "--family", "foo"], "unknown family 'foo': known are "),
     (["select", FILE, "--family", "poisson"], "needs counts"),
     (["select", FILE, "--criterion", "bicc"], "criterion must be one of"),
     (["select", FILE, "--components", "0:3"], "from 1 up"),
@@ -508,6 +509,19 @@ class TestBadInput:
         out = ["--out", "new/out"] if arguments[0] in ("select", "fit", "predict") else []
         assert_refused(run(*arguments, *out), why)
         assert list(tmp_path.iterdir()) == []
+
+    def test_text_among_what_is_no_column_of_the_data(self, tmp_path):
+        """There is another advice for labels, weights and the columns of a model than to leave them out."""
+        (tmp_path / "table.csv").write_text("a,b,kind\n" + "1,2,x\n5,6,y\n3,1,x\n" * 9)
+        table = str(tmp_path / "table.csv")
+        refused = "column 'kind' is not numeric (row 1 holds 'x'); a "
+        for option, advice in (("--labels", "label is the number of a cluster"), ("--weights", "weight is a number")):
+            outcome = run("fit", table, "--components", "2", "--columns", "a,b", option, "kind")
+            assert_refused(outcome, refused + advice)
+        model = str(tmp_path / "model.npz")
+        jaxem.fit(np.random.default_rng(0).normal(size=(20, 1)), "V", 1).save(model)
+        (tmp_path / "new.csv").write_text("x1\n1\n?\n")
+        assert_refused(run("predict", model, str(tmp_path / "new.csv")), "holds '?'); leave a cell empty where it is missing")
 
     def test_a_folder_that_cannot_be_written(self, tmp_path):
         taken = tmp_path / "taken"

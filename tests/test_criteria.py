@@ -91,6 +91,16 @@ def test_singular_bic_is_bic_for_one_component_and_charges_less_beyond(selection
         assert fit.sbic == pytest.approx(fit.bic) if k == 1 else fit.sbic <= fit.bic + 1e-9
 
 
+def test_singular_bic_asks_for_every_smaller_number(x):
+    """It is a mean over all truths that a model may overfit."""
+    search = {"num_restarts": 2, "moves": False}
+    table = jaxem.select(x, "EEE", [1, 2, 4], **search).table
+    assert np.isfinite(table["sbic"]).tolist() == [True, True, False]
+    alone = jaxem.select(x, "EEE", [2], criterion="sbic", **search)
+    assert alone.table["sbic"].isna().all()
+    assert "sound fits of every number of components from 1 on" in alone.warnings[-1]
+
+
 def test_singular_bic_survives_large_numbers():
     assert np.isfinite(singular_bic([-1e5, -5e4, -4.9e4], [2, 5, 8], [1, 2, 3], 10**6)).all()
     large = singular_bic([-3.04e7, -2.97e7, -2.9299e7], [44, 89, 134], [1, 2, 3], 2e6)

@@ -109,7 +109,8 @@ def test_float32_selects_the_same(name):
 def test_more_parameters_than_rows_are_named(rng):
     """Of 2,000 rows of 50 columns BIC takes three full covariances where there are four."""
     selection = jaxem.select(rng.normal(size=(30, 8)), "VVV", [1], num_restarts=1, moves=False)
-    assert any("44 parameters for 30 rows" in sentence for sentence in selection.warnings)
+    for told in (selection.warnings, selection.best.warnings):
+        assert sum("44 parameters for 30 rows" in sentence for sentence in told) == 1
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -121,6 +122,7 @@ def test_a_component_of_zeros_has_rate_zero(rng, dtype):
     log_likelihood = 60 * np.log(0.3) + 140 * np.log(0.7) + stats.poisson.logpmf(rest, rest.mean()).sum()
     np.testing.assert_allclose(found.params.rates[:, 0], [rest.mean(), 0], rtol=1e-5, atol=1e-12)
     assert abs(found.log_likelihood - log_likelihood) < 0.02
+    assert (jaxem.fit(np.zeros(20), "poisson", 1, dtype=dtype).params.rates == 0).all()
 
 
 def test_markers_that_are_either_there_or_not(rng):

@@ -127,6 +127,12 @@ def test_the_same_seed_gives_the_same_bits(x):
     assert keys[0].log_likelihood == keys[1].log_likelihood
 
 
+def test_numbers_of_numpy_are_numbers(x):
+    one, other = (jaxem.fit(x, "VVV", 2, tol=tol, **QUICK) for tol in (1, np.int64(1)))
+    assert one.log_likelihood == other.log_likelihood
+    assert one.standard_errors(x, level=np.float32(0.5)).level == 0.5
+
+
 def test_another_seed_starts_elsewhere(x):
     runs = [jaxem.select(x, "VVV", 4, seed=seed, init="random-rows", **QUICK).runs for seed in (0, 1)]
     assert set(runs[0]["log_likelihood"]).isdisjoint(runs[1]["log_likelihood"])

@@ -300,6 +300,8 @@ SPOILT = {
     r"JAX does not know the class Made of the family 'made': put @jax": lambda: made(lambda cls: cls)(),
     r"'made' has alone = 3\.0, .* must be a method: jaxem\.protocol\.Family says": lambda: made(alone=3.0)(),
     r"has full = array\(.* must be True or False: ": lambda: made(full=np.ones(2))(),
+    r"has shareable = 'no', .* must be True or False: ": lambda: made(shareable="no")(),
+    r"has standardise = 'no', .* must be True or False: ": lambda: made(standardise="no")(),
     r"has bounds = 1, .* must be a dict: ": lambda: made(bounds=1)(),
     r"something called residuals, and this name is kept for Gaussian": lambda: made(residuals=True)(),
     r"'vvv' is that of a family which comes with jaxem": lambda: made(name="vvv")(),

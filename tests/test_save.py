@@ -128,6 +128,8 @@ def test_json_holds_every_digit(tmp_path, fitted, faithful):
 def test_json_of_another_kind_is_refused(text, tmp_path):
     with pytest.raises(ValueError, match="the text is not a saved jaxem fit"):
         jaxem.Fit.from_json(text)
+    with pytest.raises(ValueError, match=r"is damaged; jaxem\.load\(path\) reads a file$"):
+        jaxem.Fit.from_json(str(tmp_path / "model.json"))
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(ValueError, match=r"model\.json is not a saved jaxem fit"):
         jaxem.load(tmp_path / "model.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 
 import numpy as np
 import pytest
@@ -363,7 +364,7 @@ class TestFixed:
     MEANS = np.array([[6.0, 2.0], [0.0, 0.0]])
 
     def test_means(self, rows):
-        fit = jaxem.fit(rows, "VVV", 2, fixed={"means": self.MEANS}, tol=1e-9)
+        fit = jaxem.fit(rows, "VVV", 2, fixed=types.MappingProxyType({"means": self.MEANS}), tol=1e-9)
         resp = fit.predict_proba(rows)
         away = rows[:, None] - self.MEANS
         wanted = np.einsum("nk,nki,nkj->kij", resp, away, away) / resp.sum(0)[:, None, None]

@@ -117,7 +117,7 @@ def _one(item: Any, num_features: int) -> list[Any]:
     if code in UNIVARIATE:
         wider = "EEE" if code == "E" else "VVV"
         raise ValueError(f"family {item!r} is for data of one column, and these have {num_features}; use {wider!r}")
-    near = difflib.get_close_matches(item.upper(), [name.upper() for name in names()], n=9, cutoff=0.4)
+    near = difflib.get_close_matches(item.upper(), [name.upper() for name in names()], n=9, cutoff=0.6)
     nearest = max(near, key=lambda name: _likeness(name, item.upper()), default=None)
     known = next((name for name in names() if name.upper() == nearest), None)
     raise ValueError(

@@ -22,7 +22,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "a dict": lambda value: isinstance(value, Mapping),
 }
 OPTIONAL = (  # what the engine looks for, and what it must be then
-    *((name, "True or False") for name in ("linear", "full", "smooth")),
+    *((name, "True or False") for name in ("standardise", "linear", "full", "smooth", "shareable")),
     *(
         (name, "a method")
         for name in ("check_rows", "log_joint", "observed", "rows_needed", "alone", "with_prior", "log_prior")

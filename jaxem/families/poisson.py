@@ -130,8 +130,9 @@ class Poisson:
         return 2 * np.abs(np.sqrt(a.rate)[:, None] - np.sqrt(b.rate)[None]).max(-1)
 
     def publish(self, params: PoissonParams, centre: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
-        """Rates, shape (k, d)."""
-        return {"rates": np.asarray(params.rate, float)}
+        """Rates, shape (k, d); the floor that free coordinates put under a rate of 0 is 0 again."""
+        floor = 10 * np.finfo(np.asarray(params.rate).dtype).tiny
+        return {"rates": np.where(params.rate < floor, 0.0, np.asarray(params.rate, float))}
 
     def adopt(self, published: dict[str, np.ndarray], centre: np.ndarray, scale: np.ndarray) -> PoissonParams:
         """The inverse of `publish`.

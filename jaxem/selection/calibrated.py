@@ -162,14 +162,19 @@ def _positive_root(log_before: np.ndarray, log_each: np.ndarray, own: float) -> 
 
 
 def calibrate(fits: dict[tuple[str, int], Fit]) -> dict[tuple[str, int], Fit]:
-    """The same fits, knowing of each other: `slope` and `sbic` are numbers; `sbic` not where weights are equal."""
+    """The same fits, knowing of each other: `slope` and `sbic` are numbers.
+
+    `sbic` is one up to the largest K below which no number of components, from 1 on, lacks a sound fit, and where weights may differ.
+    """
     sound = {key: fit for key, fit in fits.items() if not fit.spurious and not fit.status.failed}
     everyone = list(sound.values())
     steepness = slope_heuristic([fit.log_likelihood for fit in everyone], [fit.num_params for fit in everyone]).steepness
     out = {key: dataclasses.replace(fit, steepness=steepness) for key, fit in fits.items()}
     equal = any("equal_weights" in getattr(fit, "terms", ()) for fit in everyone)
     for family in {name for name, _ in sound} if not equal else ():
-        keys = [key for key in sound if key[0] == family]
+        keys = list(itertools.takewhile(sound.__contains__, ((family, k) for k in itertools.count(1))))
+        if not keys:
+            continue
         path = [sound[key] for key in keys]
         values = singular_bic(
             [fit.log_likelihood for fit in path],

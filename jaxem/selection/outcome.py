@@ -317,7 +317,7 @@ def unknown(criterion: str) -> str:
     needs = {
         "aicc": "two rows more than a model has parameters",
         "nec": "a sound fit of one component",
-        "sbic": "weights that may differ",
+        "sbic": "weights that may differ, and sound fits of every number of components from 1 on",
         "slope": "six sizes of models or more",
     }
     why = f": it needs {needs[criterion]}" if criterion in needs else ""

@@ -92,16 +92,6 @@ def _tiny(fit: Fit) -> list[str]:
     return [f"The smallest cluster of the choice has only {rows(smallest)}: look at them before you believe in it."]
 
 
-def _many(fit: Fit) -> list[str]:
-    """Criteria ask many rows a parameter: with few they hold back (2,000 rows of 50 columns: 3 for 4), or see clusters in noise."""
-    if fit.num_params <= fit.num_rows:
-        return []
-    return [
-        f"{_name(fit)} has {fit.num_params:,} parameters for {fit.num_rows:,g} rows: criteria suppose many rows a parameter, and here may "
-        "find too few clusters, or clusters in noise; compare structures with fewer parameters."
-    ]
-
-
 def _noise(fit: Fit) -> list[str]:
     if fit.noise is None:
         return []
@@ -143,7 +133,6 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     if tempting:
         names = ", ".join(_name(fit) for fit in tempting[:4]) + (" and others" if len(tempting) > 4 else "")
         said.append(f"{names} would have won, but rest on next to singular components and were left out of the choice.")
-    said += _many(best)
     said += doubt.uncertain(selection.doubts, best.num_components)
     tried = sorted({fit.num_components for fit in selection.fits.values()})
     if len(tried) > 1 and best.num_components == tried[-1]:

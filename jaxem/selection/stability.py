@@ -138,7 +138,7 @@ def stability(
 ) -> Stability:
     """See `Selection.stability`."""
     count, num_restarts = tabular.count("num_resamples", num_resamples), tabular.count("num_restarts", num_restarts, 0)
-    if not (isinstance(fraction, int | float) and 0 < fraction <= 1):
+    if not (tabular.is_number(fraction) and 0 < fraction <= 1):
         raise ValueError(f"fraction must be between 0 and 1, got {fraction!r}")
     words = tabular.seed_words(seed)
     tables: list[dict[Key, Any]] = [{} for _ in range(count)]
@@ -193,7 +193,7 @@ def _winner(table: dict[Key, Any], criterion: str) -> Any:
     ones = {name: score.log_likelihood for (name, k), score in table.items() if k == 1}
     table = {key: dataclasses.replace(score, log_likelihood_of_one=ones.get(key[0])) for key, score in table.items()}
     values = {key: getattr(score, criterion) for key, score in table.items()}
-    values = {key: value for key, value in values.items() if not np.isnan(value)}
+    values = {key: value for key, value in values.items() if np.isfinite(value)}
     return min(values, key=lambda key: values[key], default=None)
 
 
