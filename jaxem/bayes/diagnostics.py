@@ -160,6 +160,17 @@ def unmixed(table: pd.DataFrame) -> list[str]:
     return said
 
 
+def _efficiency(log_likelihood: np.ndarray) -> float:
+    """Effective draws a draw, for the mean likelihood of a row, averaged over rows; of too few draws to tell, 1.
+
+    ArviZ would take it from the parameters, which are not at hand here.
+    """
+    if log_likelihood.shape[1] < FEWEST:
+        return 1.0
+    rows = np.moveaxis(log_likelihood, -1, 0)
+    return float(np.mean([arviz().ess(np.exp(row - row.max()), method="mean") for row in rows])) / rows[0].size
+
+
 def loo(log_likelihood: Any) -> dict[str, Any]:
     """Expected log predictive density by Pareto-smoothed importance sampling, each row left out in turn.
 
@@ -175,7 +186,7 @@ def loo(log_likelihood: Any) -> dict[str, Any]:
     box = to_arviz({"none": log_likelihood[..., 0]}, {"y": log_likelihood})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = arviz().loo(box, pointwise=True)
+        found = arviz().loo(box, pointwise=True, reff=_efficiency(log_likelihood))
 
     def either(*names: str) -> Any:
         return next(getattr(found, name) for name in names if hasattr(found, name))

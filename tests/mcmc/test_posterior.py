@@ -96,6 +96,20 @@ def test_predictive_density_and_its_criteria(by_gibbs, two):
     assert waic["elpd"] == pytest.approx(loo["elpd"], abs=0.5)
 
 
+def test_order_of_rows_is_of_no_account_for_loo(by_gibbs):
+    """The length of the tail that is smoothed follows from how well all rows are drawn, and not from the first row."""
+    ours, back = diagnostics.loo(by_gibbs.log_likelihood), diagnostics.loo(by_gibbs.log_likelihood[..., ::-1])
+    np.testing.assert_allclose(back["pareto_k"], ours["pareto_k"][::-1], rtol=1e-9)
+    np.testing.assert_allclose(back["elpd"], ours["elpd"], rtol=1e-12)
+
+
+def test_effective_draws_of_rows_that_never_change_and_of_short_chains():
+    """Of the first there are as many as draws; of the second none are known."""
+    draws = np.random.default_rng(0).normal(-1.0, 0.1, (2, 100, 5))
+    assert diagnostics._efficiency(np.full_like(draws, -1.0)) == 1.0
+    assert np.isfinite(diagnostics.loo(draws.reshape(100, 2, 5))["elpd"])
+
+
 def test_arviz_has_the_names_of_columns(by_gibbs):
     group = by_gibbs.to_arviz()["posterior"]
     assert tuple(group["covariances"].dims) == ("chain", "draw", "component", "column", "other_column")
