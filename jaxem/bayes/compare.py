@@ -152,10 +152,8 @@ def _table(post: Posterior) -> pd.DataFrame:
 
 def _estimates(post: Posterior) -> dict[str, float]:
     """The fit's params by the posterior's labels."""
-    at = dataclasses.replace(
-        post, draws={name: np.stack([array[None] * 0, array[None]], 1) for name, array in post.fit.params.asdict().items()}
-    )
-    return {name: float(draws[0, 1]) for name, draws in at.numbers().items()}
+    at = post.labelled({name: array[None, None] for name, array in post.fit.params.asdict().items()})
+    return {name: float(number[0, 0]) for name, number in at.items()}
 
 
 def _likelihood(post: Posterior) -> dict[str, float]:

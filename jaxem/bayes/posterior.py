@@ -168,12 +168,16 @@ class Posterior:
 
         A covariance that components share is there once, as that of component 0.
         """
+        return {label: draws for label, draws in self.labelled(self.draws).items() if np.ptp(draws) > 0}
+
+    def labelled(self, params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Arrays named as in `draws`, with axes (chains, draws) in front, by the labels of `numbers`, zeros by design among them."""
         pooled, columns = getattr(self.prior, "pooled", False), self.fit.columns
-        out = {f"weights[{k}]": self.draws["weights"][..., k] for k in range(self.fit.num_components)}
+        out = {f"weights[{k}]": params["weights"][..., k] for k in range(self.fit.num_components)}
         for name in ("means", "rates", "covariances"):
-            if name not in self.draws:
+            if name not in params:
                 continue
-            draws = self.draws[name]
+            draws = params[name]
             for k in range(1 if pooled and name == "covariances" else self.fit.num_components):
                 for place in np.ndindex(*draws.shape[3:]):
                     if list(place) == sorted(place, reverse=True):
@@ -181,7 +185,7 @@ class Posterior:
         if getattr(self.prior, "family", "") in ("VII", "EII"):  # one variance in all columns
             first = ", ".join([columns[0]] * 2)
             out = {label: draws for label, draws in out.items() if not label.startswith("cov") or label.endswith(f"{first}]")}
-        return {label: draws for label, draws in out.items() if np.ptp(draws) > 0}
+        return out
 
     @functools.cached_property
     def _components(self) -> pd.DataFrame:

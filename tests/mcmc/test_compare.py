@@ -72,6 +72,15 @@ def test_meaningless_components_leave_label_free_numbers(two, by_nuts):
     assert "adjusted Rand index of the partitions" not in both.scalars
 
 
+def test_an_estimate_of_nothing_is_one():
+    """The mean of rows on both sides of 0 is 0 to the last digit."""
+    rows = np.tile([-1.0, 1.0, -2.0, 2.0, -3.0, 3.0], 20)
+    fit = jaxem.fit(rows, "V", 1)
+    assert fit.params.means[0, 0] == 0.0
+    both = compare_em_mcmc(fit, fit.posterior(rows, num_warmup=50, num_samples=100))
+    assert both.table["estimate"].to_dict() == {"means[0, x1]": 0.0, "covariances[0, x1, x1]": pytest.approx(14 / 3)}
+
+
 def test_others_are_refused(two, by_nuts, fitted):
     with pytest.raises(TypeError, match="takes a Fit and its Posterior, got Fit and Fit"):
         compare_em_mcmc(two, two)
