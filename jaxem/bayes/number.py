@@ -36,7 +36,7 @@ class KComparison:
         posterior_filled: p(1 component has rows), p(2 have rows), …, (m,).
         table: A data frame with a row for each K: prior and posterior probability of K, posterior probability that so many are filled;
             loo and waic (−2 elpd: lower is better, as for all criteria here), their standard errors and largest Pareto k; the EM fit's
-            log-likelihood, aic, bic and icl.
+            log-likelihood, aic, bic and icl, NaN where it has none that is not `spurious`.
         posterior: The `PartitionPosterior` behind `posterior_k`.
         best: K: the most probable one, or the smallest that PSIS-LOO does not tell from the best by two standard errors.
         ess: Effective sample size of K.
@@ -161,7 +161,7 @@ def compare_k(
         best=int(posterior.posterior_k.argmax()) + 1 if method == "telescoping" else by_loo,
         ess=float(told["ess_bulk"]) if told is not None else float(posterior.num_components.size),
         rhat=float(told["r_hat"]) if told is not None else 1.0,
-        warnings=_warnings(posterior, sizes, leave_out, by_loo),
+        warnings=_warnings(posterior, sizes, leave_out, by_loo, em),
     )
 
 
@@ -214,13 +214,15 @@ def _cut(log_prior: np.ndarray, sizes: list[int]) -> np.ndarray:
 
 
 def _em_row(em: Any, k: int) -> dict[str, float]:
-    """What EM says of K; nothing where it has no fit."""
+    """What EM says of K; nothing where it has no fit that is not spurious."""
     names = ("log_likelihood", "aic", "bic", "icl")
-    fit = next((fit for (_, size), fit in em.fits.items() if size == k), None)
+    fit = next((fit for (_, size), fit in em.fits.items() if size == k and not fit.spurious), None)
     return {name: np.nan if fit is None else getattr(fit, name) for name in names}
 
 
-def _warnings(posterior: PartitionPosterior, sizes: list[int], leave_out: dict[int, LeaveOut], by_loo: int) -> tuple[str, ...]:
+def _warnings(
+    posterior: PartitionPosterior, sizes: list[int], leave_out: dict[int, LeaveOut], by_loo: int, em: Any
+) -> tuple[str, ...]:
     said = list(posterior.warnings)
     if len(sizes) > 1 and posterior.posterior_k[sizes[-1] - 1] > EDGE:
         said.append(
@@ -236,5 +238,11 @@ def _warnings(posterior: PartitionPosterior, sizes: list[int], leave_out: dict[i
     if apart:
         said.append(
             f"At fixed K the chains behind PSIS-LOO do not agree for K = {', '.join(map(str, apart))} (R-hat above 1.05)."
+        )
+    lost = [k for k in sizes if np.isnan(_em_row(em, k)["bic"])]
+    if lost:
+        said.append(
+            f"EM has no sound fit for K = {', '.join(map(str, lost))}: every run failed, or ended with a component next to singular or "
+            "on too few rows. Its criteria are left out there."
         )
     return tuple(said)

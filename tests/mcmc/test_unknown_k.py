@@ -171,10 +171,15 @@ def test_process_weights_are_a_partition_of_one():
         assert (weights > 0).all()
 
 
+def poissons(counts, **options):
+    """Up to four Poisson components compared, all in the same programs."""
+    length = {"num_chains": 4, "num_warmup": 500, "num_samples": 2000}
+    return jaxem.bayes.compare_k(counts, range(1, 5), **{"family": "poisson", **length, **options})
+
+
 @pytest.fixture(scope="module")
 def by_k():
-    counts = jaxem.datasets.load("earthquakes")["count"]
-    return jaxem.bayes.compare_k(counts, range(1, 5), family="poisson", num_chains=4, num_warmup=500, num_samples=2000)
+    return poissons(jaxem.datasets.load("earthquakes")["count"])
 
 
 def test_compare_k_puts_everything_in_one_table(by_k):
@@ -190,6 +195,26 @@ def test_compare_k_puts_everything_in_one_table(by_k):
     assert table.loc[1, "loo"] == pytest.approx(table.loc[1, "aic"], abs=8)
     assert (np.abs(table["loo"] - table["waic"]) < 3).all()
     assert (table.loc[[2, 3, 4], "loo"] < table.loc[1, "loo"] - 30).all()
+
+
+def test_spurious_fits_have_no_criteria():
+    """14 rows are too few for three full covariances."""
+    found = jaxem.select(np.random.default_rng(5).normal(size=(14, 2)), "VVV", [1, 3])
+    assert found["VVV", 3].spurious
+    assert np.isnan(list(number._em_row(found, 3).values())).all()
+    assert number._em_row(found, 1)["bic"] == found["VVV", 1].bic
+
+
+def test_missing_criteria_are_told(by_k, monkeypatch):
+    counts = jaxem.datasets.load("earthquakes")["count"]
+    found = jaxem.select(counts, "poisson", range(1, 5))
+    spikes = {key: dataclasses.replace(fit, spurious=key[1] > 2) for key, fit in found.fits.items()}
+    monkeypatch.setattr(number.selection, "select", lambda *args, **options: dataclasses.replace(found, fits=spikes))
+    doubted = poissons(counts)
+    assert "EM has no sound fit for K = 3, 4: every run failed, or ended with" in doubted.warnings[-1]
+    assert doubted.table["bic"].isna().tolist() == [False, False, True, True]
+    assert "unknown" in told(doubted)
+    assert not any("no sound fit" in sentence for sentence in by_k.warnings)
 
 
 def test_warnings_lead_the_report(by_k):
