@@ -16,6 +16,7 @@ from scipy import stats
 
 from jaxem.bayes import hierarchical
 from jaxem.bayes.hierarchical import classes, components
+from jaxem.bayes.hierarchical.sampling import Options
 
 
 SHORT = {"num_warmup": 300, "num_samples": 500}
@@ -282,6 +283,28 @@ BAD = {
 def test_bad_input_is_one_sentence(call, args, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(*args)
+
+
+def test_every_seed_of_fit_is_one_here():
+    """Of any size, and as a key; none that `fit` takes gives the draws of another."""
+    seeds = [0, 7, 2**33 + 7, 2**70, 2**70 + 1, jax.random.key(7), jax.random.key(42), jax.random.key_data(jax.random.key(3))]
+    keys = {tuple(np.asarray(jax.random.key_data(Options.checked(2, 50, 50, 0.9, seed).key())).tolist()) for seed in seeds}
+    assert len(keys) == len(seeds)
+    for seed, error in ((-1, ValueError), (True, TypeError), (0.5, TypeError), ("7", TypeError), (None, TypeError)):
+        with pytest.raises(error, match="seed must"):
+            hierarchical.hidden_markov([1.0, 2.0, 3.0], seed=seed)
+
+
+@pytest.mark.parametrize("name", ["regression_mixture", "growth_mixture"])
+def test_em_has_the_whole_seed(rng, monkeypatch, name):
+    """The first word of every key made from a small number is 0."""
+    seeds, fit = [], classes.fitting.fit
+    monkeypatch.setattr(classes, "sample", lambda task, options: task)
+    monkeypatch.setattr(classes.fitting, "fit", lambda *args, seed: seeds.append(seed) or fit(*args, seed=seed))
+    x, who = rng.normal(size=40), np.repeat(np.arange(10), 4)
+    for seed in (given := [jax.random.key(7), jax.random.key(42), 2**70]):
+        getattr(hierarchical, name)(x + rng.normal(size=40), x, who, seed=seed)
+    assert seeds == given
 
 
 @pytest.mark.parametrize("rate", ["x", "0.9", True, None, [0.9]])

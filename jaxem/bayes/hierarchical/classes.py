@@ -75,7 +75,7 @@ def regression_mixture(
     into = np.diag([1.0, *(1 / units.scale)])
     into[0, 1:] = -units.centre / units.scale
     model = LinearClasses(num_components=k, random=(0,) if rows.repeated else ())
-    task = _task("mixture of regressions", model, rows, into, ["intercept", *table.columns], options)
+    task = _task("mixture of regressions", model, rows, into, ["intercept", *table.columns], seed)
     return sample(task, options)
 
 
@@ -140,7 +140,7 @@ def growth_mixture(
     )
     model = LinearClasses(num_components=k, random=(0, 1), shared_residual=True)
     powers = ["1", "time", *(f"time^{power}" for power in range(2, degree + 1))]
-    task = _task("growth mixture", model, rows, into, powers, options)
+    task = _task("growth mixture", model, rows, into, powers, seed)
     return sample(task, options)
 
 
@@ -169,9 +169,9 @@ class _Rows:
         return bool((np.asarray(self.sums.count) > 1).any())
 
 
-def _task(name: str, model: LinearClasses, rows: _Rows, into: np.ndarray, terms: list[str], options: Options) -> Task:
+def _task(name: str, model: LinearClasses, rows: _Rows, into: np.ndarray, terms: list[str], seed: Any) -> Task:
     """Starts and units of a model of classes; `into` (p, p) takes coefficients in standard units of the design to the data's."""
-    starts, order_by = _starts(model, rows.sums, options)
+    starts, order_by = _starts(model, rows.sums, seed)
     return Task(
         name=name,
         model=dataclasses.replace(model, order_by=order_by),
@@ -192,12 +192,12 @@ def _task(name: str, model: LinearClasses, rows: _Rows, into: np.ndarray, terms:
     )
 
 
-def _starts(model: LinearClasses, sums: SubjectSums, options: Options) -> tuple[list[dict[str, Any]], int]:
+def _starts(model: LinearClasses, sums: SubjectSums, seed: Any) -> tuple[list[dict[str, Any]], int]:
     """Site values at classes of the subjects' own least-squares coefficients, and the coefficient that tells classes apart."""
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng(tabular.seed_words(seed))
     k, p = model.num_components, np.asarray(sums.xy).shape[1]
     own = np.linalg.solve(sums.xx + 0.1 * np.eye(p), np.asarray(sums.xy)[:, :, None])[:, :, 0]
-    fit = fitting.fit(own, "EEE" if p > 1 else "E", k, seed=options.seed[0])
+    fit = fitting.fit(own, "EEE" if p > 1 else "E", k, seed=seed)
     spread = np.sqrt(np.diagonal(fit.params.covariances, axis1=1, axis2=2))
     order_by, order = components.best_order(fit.params.means, spread)
     guesses = [(fit.params.weights[order], fit.params.means[order])]

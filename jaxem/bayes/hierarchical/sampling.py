@@ -60,9 +60,10 @@ class Options:
         )
 
     def key(self) -> Any:
-        """The JAX key of the seed."""
-        key = random_key(self.seed[0])
-        for word in self.seed[1:]:
+        """The JAX key of the seed, whose words may be of any size and JAX's have 32 bits."""
+        first, *rest = (word >> bit & 0xFFFFFFFF for word in self.seed for bit in range(0, max(word.bit_length(), 1), 32))
+        key = random_key(first)
+        for word in rest:
             key = jax.random.fold_in(key, word)
         return key
 
