@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._parts import parts
 from .._precision import precision
 from ..padding import row_bucket
 from . import diagnostics
@@ -24,6 +25,7 @@ RHAT_HOPELESS = 1.1  # above it, after relabelling, the chains describe differen
 PARETO_K_MAX = 0.7  # Vehtari et al. 2024, JMLR 25: above it importance weights, and so the Laplace approximation, are no good
 FEWEST_FOR_LOO = 100
 ENOUGH = 1000  # draws that predictions average over
+ROWS = 1024  # rows at once: each has a density and k probabilities at every one of these draws
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -232,7 +234,7 @@ class Posterior:
         """
         if self.meaningless:
             raise RuntimeError(self.meaningless)
-        return self._rows(x)[1].mean(0, dtype=np.float64)
+        return self._rows(x)[1]
 
     def predict(self, x: Any) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""
@@ -240,9 +242,7 @@ class Posterior:
 
     def log_prob(self, x: Any) -> np.ndarray:
         """Log of each row's posterior predictive density, in nats, shape (n,)."""
-        draws = self._rows(x)[0]
-        top = draws.max(0)
-        return top + np.log(np.exp(draws - top).mean(0))
+        return self._rows(x)[0]
 
     def coclustering(self) -> np.ndarray:
         """The posterior probability that two rows belong to one component, shape (n, n); names of components do not matter."""
@@ -265,17 +265,24 @@ class Posterior:
         return relabelled(self, method)
 
     def _rows(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Log-likelihoods (s, n) and probabilities (s, n, k) of rows at up to a thousand draws."""
+        """Log predictive densities (n,) and probabilities (n, k) of rows, averaged over up to a thousand draws."""
         from .sampling import rows_under
 
         rows = self.fit.rows(x)
         total = self.num_chains * self.num_samples
         kept = np.unique(np.linspace(0, total - 1, min(ENOUGH, total)).round().astype(int))
         draws = {name: self.draws[name].reshape(total, *self.draws[name].shape[2:])[kept] for name in self.fit.params.asdict()}
-        padded = np.pad(rows, ((0, row_bucket(len(rows)) - len(rows)), (0, 0)), mode="edge")
+        log_prob, resp = np.empty(len(rows)), np.empty((len(rows), self.fit.num_components))
         with precision(np.float64):
-            log_likelihood, probabilities = rows_under(self.prior, padded.T, draws)
-        return np.asarray(log_likelihood)[:, : len(rows)], np.asarray(probabilities)[:, : len(rows)]
+            for some in parts(len(rows), ROWS):
+                here = rows[some]
+                padded = np.pad(here, ((0, row_bucket(len(here)) - len(here)), (0, 0)), mode="edge")
+                told = rows_under(self.prior, padded.T, draws)
+                each, probabilities = (np.asarray(a)[:, : len(here)] for a in told)
+                top = each.max(0)
+                log_prob[some] = top + np.log(np.exp(each - top).mean(0))
+                resp[some] = probabilities.mean(0, dtype=np.float64)
+        return log_prob, resp
 
     def __repr__(self) -> str:
         fit = self.fit

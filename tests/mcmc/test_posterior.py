@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxem
-from jaxem.bayes import diagnostics, mixture_model
+from jaxem.bayes import diagnostics, mixture_model, posterior, sampling
 
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -77,6 +77,16 @@ def test_predictions_are_averages_over_draws(by_gibbs, two, faithful):
     top = by_gibbs.log_likelihood.reshape(-1, len(faithful))
     np.testing.assert_allclose(density, np.log(np.exp(top).mean(0)), atol=0.06)  # a quarter of the draws
     assert (by_gibbs.predict(faithful) == two.predict(faithful)).mean() > 0.98
+
+
+def test_predictions_take_some_rows_at_a_time(by_gibbs, faithful, monkeypatch):
+    """At every draw each row has a density and k probabilities: there is no room for those of all rows."""
+    whole, seen, under = (by_gibbs.log_prob(faithful), by_gibbs.predict_proba(faithful)), [], sampling.rows_under
+    monkeypatch.setattr(sampling, "rows_under", lambda prior, x, draws: seen.append(x.shape[1]) or under(prior, x, draws))
+    monkeypatch.setattr(posterior, "ROWS", 64)
+    np.testing.assert_allclose(by_gibbs.log_prob(faithful), whole[0], rtol=1e-12)
+    np.testing.assert_allclose(by_gibbs.predict_proba(faithful), whole[1], rtol=1e-12)
+    assert seen == [64, 64, 64, 64, 32] * 2
 
 
 def test_coclustering_is_symmetric_and_bounded(by_gibbs, two, faithful):
