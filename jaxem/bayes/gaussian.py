@@ -36,7 +36,9 @@ SHAPES = {
 
 @pytree
 class GaussianPrior:
-    """A conjugate prior of Gaussian components; make one with the functions of `jaxem.bayes`, or check your own with `checked`.
+    """A conjugate prior of Gaussian components; make one with the functions of `jaxem.bayes`.
+
+    Or by hand: `Fit.posterior`, `compare_k` and the mixtures with no fixed number of components check what they are given.
 
     With Σ a component's covariance: Σ ~ inverse Wishart(dof, scale) has density ∝ |Σ|^{-(dof+d+1)/2} exp(-tr(scale Σ⁻¹)/2). A diagonal
     entry is inverse gamma(dof/2, scale_jj/2), and a spherical variance inverse gamma(dof/2, s/2) with s the mean of scale's diagonal.

@@ -23,7 +23,7 @@ def mixture_model(prior: Prior, num_components: int) -> Callable[..., None]:
     where the prior learns it. The rows are the site `x`, with the same log-density as `Fit.log_prob`.
 
     Args:
-        prior: A prior made for the family, such as `jaxem.bayes.weak(fit)`; its family is the model's.
+        prior: A prior made for the family, such as `jaxem.bayes.weak(fit, data)`; its family is the model's.
         num_components: K.
     Returns:
         A function of rows (n, d), in the data's units; or of `x=None` and `num_rows`, to draw from the prior predictive.
