@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import families
 from .._linalg import contract, inverse_factor, unvech
 from .._pytree import pytree, static
 from .._typing import Array, Float
@@ -34,6 +35,20 @@ SHAPES = {
 }
 
 
+def code_of(family: Any, num_features: int, *others: str) -> str:
+    """The code of a structure with a conjugate prior, whatever `jaxem.fit` would take for it; or the name of one of other families.
+
+    Raises:
+        ValueError: for another family.
+        TypeError: for what is no family.
+    """
+    codes, known = [one.name for one in families.resolve([family], num_features)], (*SHAPES, *others)
+    if len(codes) != 1 or codes[0] not in known:
+        given = family if isinstance(family, str) else codes[0]
+        raise ValueError(f"family must be one of {', '.join(known)}, got {given!r}")
+    return families.resolve(codes, num_features)[0].name  # of one column, an object's code may still be that of several
+
+
 @pytree
 class GaussianPrior:
     """A conjugate prior of Gaussian components; make one with the functions of `jaxem.bayes`.
@@ -52,7 +67,7 @@ class GaussianPrior:
         hyper_dof: Degrees of freedom of the scale's own Wishart prior, or None.
         hyper_rate: Inverse of that Wishart's scale matrix, shape (d, d), or None.
         concentration: Dirichlet concentration of each mixing weight.
-        family: Code of the structure.
+        family: Code of the structure; the other names that `jaxem.fit` knows become it.
     References:
         Fraley & Raftery 2007, Journal of Classification 24, sec. 3; Richardson & Green 1997, JRSS-B 59, sec. 2.
     """
@@ -66,6 +81,9 @@ class GaussianPrior:
     hyper_rate: Any
     concentration: Any
     family: str = static()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "family", code_of(self.family, (np.shape(self.location) or (1,))[-1]))
 
     @property
     def pooled(self) -> bool:

@@ -271,7 +271,7 @@ def components_prior(prior: Any, x: np.ndarray, family: Any) -> Any:
     Args:
         prior: "richardson-green", or a prior object.
         x: Rows, (n, d).
-        family: Code of the family that the named prior is for.
+        family: The family that the named prior is for; a prior object has its own.
     Raises:
         ValueError: for another name, and impossible values.
         TypeError: if it is neither a name nor a prior.

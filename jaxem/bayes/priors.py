@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import families as family_names
 from .. import tabular
-from .gaussian import DIAGONAL, FULL, SHAPES, SPHERICAL, GaussianPrior
+from .gaussian import DIAGONAL, FULL, SHAPES, SPHERICAL, GaussianPrior, code_of
 from .poisson import PoissonPrior
 
 
@@ -48,7 +47,7 @@ def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | 
     return dataclasses.replace(prior, scale=d * within if prior.shape == SPHERICAL else within)
 
 
-def fraley_raftery(data: Any, family: str, num_components: int, *, concentration: float = 1.0) -> GaussianPrior:
+def fraley_raftery(data: Any, family: Any, num_components: int, *, concentration: float = 1.0) -> GaussianPrior:
     """Fraley & Raftery's prior: normal-inverse-Wishart about the data's mean, the data's covariance shared out to the components.
 
     κ = 0.01, dof = d + 2, scale = covariance of the data / K^(2/d), of which diagonal structures take the diagonal and spherical ones its
@@ -58,20 +57,20 @@ def fraley_raftery(data: Any, family: str, num_components: int, *, concentration
 
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
-        family: Code of the structure.
+        family: A Gaussian structure with a conjugate prior, as for `jaxem.fit`: a name or a `Family`.
         num_components: K.
         concentration: Dirichlet concentration of each mixing weight.
     References:
         Fraley & Raftery 2007, Journal of Classification 24, sec. 3.2.
     """
     x = tabular.read(data).x
-    prior = _natural(x, _code(family, x.shape[1]), concentration)
+    prior = _natural(x, code_of(family, x.shape[1]), concentration)
     d, k = x.shape[1], tabular.count("num_components", num_components)
     spread = np.atleast_2d(np.cov(x.T))
     return dataclasses.replace(prior, scale=spread / k ** (2 / d))
 
 
-def richardson_green(data: Any, family: str, *, concentration: float = 1.0) -> GaussianPrior | PoissonPrior:
+def richardson_green(data: Any, family: Any, *, concentration: float = 1.0) -> GaussianPrior | PoissonPrior:
     """Richardson & Green's hierarchical prior: it does not depend on K, and learns the size of the covariances from the data.
 
     Means are spread over the range R of the data, N(midpoint, R²); with β learned, σ⁻² ~ Γ(2, β) and β ~ Γ(0.2, 10/R²). For full
@@ -80,17 +79,17 @@ def richardson_green(data: Any, family: str, *, concentration: float = 1.0) -> G
 
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
-        family: Code of the structure, or "poisson".
+        family: A Gaussian structure with a conjugate prior, or "poisson", as for `jaxem.fit`: a name or a `Family`.
         concentration: Dirichlet concentration of each mixing weight.
     References:
         Richardson & Green 1997, JRSS-B 59, sec. 2; in several columns: Stephens 2000, Annals of Statistics 28, sec. 3.
     """
     x = tabular.read(data).x
     d = x.shape[1]
-    if family == "poisson":
+    code = code_of(family, d, "poisson")
+    if code == "poisson":
         half = np.full(d, 0.5)
         return PoissonPrior(np.ones(d), None, half, half * _positive_mean(x), _concentration(concentration))
-    code = _code(family, d)
     extent = np.ptp(x, axis=0)
     if (extent == 0).any():
         raise ValueError(f"column {int(np.argmin(extent)) + 1} of the data is constant: leave it out")
@@ -182,14 +181,6 @@ def _natural(x: np.ndarray, family: str, concentration: float) -> GaussianPrior:
         concentration=_concentration(concentration),
         family=family,
     )
-
-
-def _code(family: str, num_features: int) -> str:
-    """The code of a structure that has a conjugate prior."""
-    named = family_names.resolve(family, num_features)
-    if len(named) != 1 or named[0].name not in SHAPES:
-        raise ValueError(f"family must be one of {', '.join(SHAPES)}, got {family!r}")
-    return named[0].name
 
 
 def _positive_mean(x: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from scipy import stats
 
 import jaxem
 from jaxem._precision import precision
-from jaxem.bayes import GaussianPrior, fraley_raftery, mixture_model, priors, richardson_green, weak
+from jaxem.bayes import GaussianPrior, fraley_raftery, mixture_model, partitions, priors, richardson_green, weak
 from jaxem.families.gaussian import GaussianParams, GaussianStats
 
 
@@ -115,6 +115,30 @@ def test_constant_column_and_unknown_structure_are_refused(x):
         richardson_green(x * [1.0, 0.0], "VVV")
     with pytest.raises(ValueError, match="family must be one of VVV"):
         fraley_raftery(x, "poisson", 2)
+
+
+@pytest.mark.parametrize("family", ["Poisson", jaxem.families.Poisson()])
+def test_families_are_named_as_for_fit(x, family):
+    assert richardson_green(x, family).family == "poisson"
+    assert partitions.components_prior("richardson-green", x, family).family == "poisson"
+
+
+@pytest.mark.parametrize("family", ["full", "vvv", jaxem.families.gaussian("VVV")])
+def test_structures_are_named_as_for_fit(two, x, family):
+    assert {make.family for make in (richardson_green(x, family), fraley_raftery(x, family, 2))} == {"VVV"}
+    assert {make.family for make in (richardson_green(x[:, :1], family), fraley_raftery(x[:, 0], family, 2))} == {"V"}
+    mine = GaussianPrior(np.array([3.0, 70.0]), 0.1, None, 5.0, np.eye(2), None, None, 2.0, family=family)
+    assert priors.resolve(mine, two, x).family == two.family
+    assert "covariances" in trace(seed(mixture_model(mine, 2), 0)).get_trace(num_rows=3)
+
+
+def test_families_without_a_prior_are_refused(x):
+    with pytest.raises(ValueError, match="family must be one of VVV, EEE, VVI, EEI, VII, EII, V, E, poisson, got 'VEE'"):
+        richardson_green(x, "VEE")
+    with pytest.raises(ValueError, match="family must be one of .* E, got 'VEE'"):
+        GaussianPrior(np.zeros(2), 0.1, None, 5.0, np.eye(2), None, None, 2.0, family="VEE")
+    with pytest.raises(TypeError, match="a family is a name or an object"):
+        richardson_green(x, None)
 
 
 def test_a_prior_made_by_hand_is_taken(two, x):

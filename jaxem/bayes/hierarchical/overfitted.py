@@ -37,7 +37,7 @@ def sparse_mixture(
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
         num_components: K, well above the number of clusters.
-        family: A Gaussian structure with a conjugate prior, or "poisson".
+        family: A Gaussian structure with a conjugate prior, or "poisson", as for `jaxem.fit`; a prior object has its own.
         concentration: Shape and rate of the gamma prior of the Dirichlet concentration of each weight.
         prior: Of the components: "richardson-green", or a prior object of `jaxem.bayes`.
         num_chains: Chains, run side by side.
@@ -85,7 +85,7 @@ def dirichlet_process(
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
         max_components: Components kept; what is cut off lies behind all that have rows.
-        family: A Gaussian structure with a conjugate prior, or "poisson".
+        family: A Gaussian structure with a conjugate prior, or "poisson", as for `jaxem.fit`; a prior object has its own.
         concentration: Shape and rate of the gamma prior of α.
         prior: Of the components: "richardson-green", or a prior object of `jaxem.bayes`.
         num_chains: Chains, run side by side.
