@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import tabular
+from .. import families, tabular
+from ..families.gaussian.prior import settled
+from ..prior import Prior
 from .gaussian import DIAGONAL, FULL, SHAPES, SPHERICAL, GaussianPrior, code_of
 from .poisson import PoissonPrior
 
@@ -50,10 +52,10 @@ def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | 
 def fraley_raftery(data: Any, family: Any, num_components: int, *, concentration: float = 1.0) -> GaussianPrior:
     """Fraley & Raftery's prior: normal-inverse-Wishart about the data's mean, the data's covariance shared out to the components.
 
-    κ = 0.01, dof = d + 2, scale = covariance of the data / K^(2/d), of which diagonal structures take the diagonal and spherical ones its
-    mean. (mclust takes the mean for diagonal structures too, which then depends on the columns' units.) It pulls components that are
-    much narrower than this towards it. Variances of diagonal and spherical structures have the mean scale/d under it, and those of
-    diagonal ones the weight of d rows: in many columns that is no weak prior.
+    The prior of `jaxem.fit(prior="fraley-raftery")`: κ = 0.01, dof = d + 2, scale = covariance of the data / K^(2/d); diagonal and
+    spherical structures have the mean of its diagonal in every column, so that columns should be of like scale. It pulls components
+    that are much narrower than this towards it. Variances of diagonal and spherical structures have the mean scale/d under it, and those
+    of diagonal ones the weight of d rows: in many columns that is no weak prior.
 
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
@@ -64,10 +66,12 @@ def fraley_raftery(data: Any, family: Any, num_components: int, *, concentration
         Fraley & Raftery 2007, Journal of Classification 24, sec. 3.2.
     """
     x = tabular.read(data).x
-    prior = _natural(x, code_of(family, x.shape[1]), concentration)
     d, k = x.shape[1], tabular.count("num_components", num_components)
-    spread = np.atleast_2d(np.cov(x.T))
-    return dataclasses.replace(prior, scale=spread / k ** (2 / d))
+    code = code_of(family, d)
+    _check_varying(x)
+    structure = families.resolve(code, d)[0].structure
+    scale = settled(Prior(), structure, k, x.mean(0), np.atleast_2d(np.cov(x.T)))["scale"]
+    return dataclasses.replace(_natural(x, code, concentration), scale=np.array(scale) if np.ndim(scale) else scale * np.eye(d))
 
 
 def richardson_green(data: Any, family: Any, *, concentration: float = 1.0) -> GaussianPrior | PoissonPrior:
@@ -90,9 +94,8 @@ def richardson_green(data: Any, family: Any, *, concentration: float = 1.0) -> G
     if code == "poisson":
         half = np.full(d, 0.5)
         return PoissonPrior(np.ones(d), None, half, half * _positive_mean(x), _concentration(concentration))
+    _check_varying(x)
     extent = np.ptp(x, axis=0)
-    if (extent == 0).any():
-        raise ValueError(f"column {int(np.argmin(extent)) + 1} of the data is constant: leave it out")
     more = d - 1.0 if SHAPES[code][1] == FULL else 0.0
     return GaussianPrior(
         location=(x.max(0) + x.min(0)) / 2,
@@ -181,6 +184,13 @@ def _natural(x: np.ndarray, family: str, concentration: float) -> GaussianPrior:
         concentration=_concentration(concentration),
         family=family,
     )
+
+
+def _check_varying(x: np.ndarray) -> None:
+    """See that no column is constant."""
+    constant = np.ptp(x, axis=0) == 0
+    if constant.any():
+        raise ValueError(f"column {int(constant.argmax()) + 1} of the data is constant: leave it out")
 
 
 def _positive_mean(x: np.ndarray) -> np.ndarray:
