@@ -307,6 +307,26 @@ def test_em_has_the_whole_seed(rng, monkeypatch, name):
     assert seeds == given
 
 
+STARTED = {
+    hierarchical.grouped_mixture: (FRAME[["y", "g"]], "g"),
+    hierarchical.regression_mixture: (NUMBERS, "y", FRAME["g"]),
+    hierarchical.growth_mixture: (NUMBERS, "t", FRAME["g"]),
+    hierarchical.hidden_markov: (NUMBERS,),
+    hierarchical.richardson_green: (FRAME["y"],),
+}
+
+
+@pytest.mark.parametrize("call", STARTED, ids=lambda call: call.__name__)
+def test_failure_of_em_is_documented(monkeypatch, call):
+    def fails(*args, **options):
+        raise RuntimeError("all 20 runs failed")
+
+    monkeypatch.setattr(classes.fitting, "fit", fails)
+    with pytest.raises(RuntimeError, match="all 20 runs failed"):
+        call(*STARTED[call])
+    assert "RuntimeError: if every run of EM failed" in call.__doc__
+
+
 @pytest.mark.parametrize("rate", ["x", "0.9", True, None, [0.9]])
 def test_target_accept_is_a_number(rate):
     with pytest.raises(TypeError, match=r"target_accept must be a number in \[0.5, 1\), got "):

@@ -54,6 +54,7 @@ def regression_mixture(
     Raises:
         ValueError: for a column that is missing, fewer subjects than components, missing cells, and values out of range.
         TypeError: for arguments of the wrong kind.
+        RuntimeError: if every run of EM failed, or the posterior is not finite at any start.
 
     Example:
         >>> import numpy as np, jaxem
@@ -115,6 +116,7 @@ def growth_mixture(
         ValueError: for a column that is missing, fewer subjects than components, subjects of one row each, missing cells, and values out
             of range.
         TypeError: for arguments of the wrong kind.
+        RuntimeError: if every run of EM failed, or the posterior is not finite at any start.
     References:
         Muthén & Shedden 1999, Biometrics 55.
     """

@@ -110,6 +110,7 @@ def grouped_mixture(
     Raises:
         ValueError: for a group column that is missing or has one level, missing cells, and values out of range.
         TypeError: for arguments of the wrong kind.
+        RuntimeError: if every run of EM failed.
 
     Example:
         >>> import numpy as np, jaxem

@@ -119,6 +119,7 @@ def hidden_markov(
     Raises:
         ValueError: for missing cells, a series that is interrupted, and values out of range.
         TypeError: for arguments of the wrong kind.
+        RuntimeError: if every run of EM failed, or the posterior is not finite at any start.
     References:
         Scott 2002, Journal of the American Statistical Association 97.
     """

@@ -87,6 +87,7 @@ def richardson_green(
     Raises:
         ValueError: for data of several columns, missing cells, and values out of range.
         TypeError: for arguments of the wrong kind.
+        RuntimeError: if every run of EM failed.
     References:
         Richardson & Green 1997, JRSS-B 59, sec. 2.
     """
