@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import math
 
@@ -14,7 +15,8 @@ from helpers import told
 from numpyro import handlers
 from scipy import stats
 
-from jaxem.bayes import hierarchical
+import jaxem
+from jaxem.bayes import diagnostics, hierarchical
 from jaxem.bayes.hierarchical import classes, components
 from jaxem.bayes.hierarchical.sampling import Options
 
@@ -176,6 +178,17 @@ def test_result_goes_to_arviz_and_loo(posterior):
     assert box["posterior"]["group_weights"].dims == ("chain", "draw", "group", "component")
     assert list(box["posterior"]["group"].values) == ["a", "b", "c"]
     assert posterior.loo()["p"] == pytest.approx(7, abs=3)  # two means, two variances, three shares that are pooled
+
+
+def test_intervals_are_as_wide_as_those_of_a_plain_posterior(posterior):
+    """95 % where nothing is asked, as in `Posterior`, `diagnostics` and the comparison with EM."""
+    mean = posterior.samples["means"][..., 0, 0]
+    for table in (posterior.table, posterior.summary(), diagnostics.summary(posterior.samples)):
+        np.testing.assert_allclose(table.loc["means[0, 0]", ["low", "high"]], np.quantile(mean, [0.025, 0.975]))
+    narrow = posterior.summary(0.5).loc["means[0, 0]", ["low", "high"]]
+    np.testing.assert_allclose(narrow, np.quantile(mean, [0.25, 0.75]))
+    asked = (jaxem.bayes.Posterior.summary, jaxem.bayes.Posterior.label_free, type(posterior).summary, diagnostics.summary)
+    assert {inspect.signature(ask).parameters["prob"].default for ask in asked} == {0.95}
 
 
 def test_trouble_comes_first(posterior, recwarn):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RHAT_MAX = 1.01
 ESS_MIN = 400.0
+PROB = 0.95  # of intervals, where nothing else is asked for
 FEWEST = 4  # draws of a chain: R-hat splits it in two, and needs two draws in each half
 WAIC_VARIANCE_MAX = 0.4  # Vehtari, Gelman & Gabry 2017, Statistics and Computing 27: above it a row's WAIC is not to be trusted
 
@@ -93,7 +94,7 @@ def mcse(draws: Any, method: str, prob: float | None = None) -> float:
     return float(arviz().mcse(np.asarray(draws, dtype=np.float64), method=method, **options))
 
 
-def summary(samples: dict[str, np.ndarray], prob: float = 0.9) -> pd.DataFrame:
+def summary(samples: dict[str, np.ndarray], prob: float = PROB) -> pd.DataFrame:
     """One row a number.
 
     Args:

@@ -128,7 +128,7 @@ class Posterior:
             )
         return ""
 
-    def summary(self, prob: float = 0.95) -> pd.DataFrame:
+    def summary(self, prob: float = diagnostics.PROB) -> pd.DataFrame:
         """One row a free parameter: mean, sd, interval, Monte Carlo error, effective sample sizes, R-hat.
 
         Args:
@@ -145,7 +145,7 @@ class Posterior:
         table = diagnostics.summary(self.numbers(), prob)
         return table.assign(warning=" ".join(self.warnings)) if self.warnings else table
 
-    def label_free(self, prob: float = 0.95) -> pd.DataFrame:
+    def label_free(self, prob: float = diagnostics.PROB) -> pd.DataFrame:
         """A table like `summary` of what does not depend on the components' names: it means something whenever the chains have mixed.
 
         Rows: the log-likelihood, the largest and smallest weight, and each column's mean and variance under the mixture.
@@ -191,7 +191,7 @@ class Posterior:
 
     @functools.cached_property
     def _components(self) -> pd.DataFrame:
-        return diagnostics.summary(self.numbers(), 0.95)
+        return diagnostics.summary(self.numbers())
 
     def to_arviz(self) -> Any:
         """The draws for ArviZ, with the columns' names: InferenceData in ArviZ 0.x, DataTree in 1.x.

@@ -48,10 +48,10 @@ class HierarchicalPosterior:
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
-        """One row a number: mean, sd, 90 % interval, Monte Carlo errors, ESS and R-hat."""
+        """One row a number: mean, sd, 95 % interval, Monte Carlo errors, ESS and R-hat."""
         return diagnostics.summary(self.samples)
 
-    def summary(self, prob: float = 0.9) -> pd.DataFrame:
+    def summary(self, prob: float = diagnostics.PROB) -> pd.DataFrame:
         """One row a number: mean, sd, interval, Monte Carlo error, ESS and R-hat.
 
         Args:
@@ -61,7 +61,7 @@ class HierarchicalPosterior:
         """
         for sentence in self.warnings:
             python_warnings.warn(sentence, stacklevel=2)
-        return self.table if prob == 0.9 else diagnostics.summary(self.samples, prob)
+        return self.table if prob == diagnostics.PROB else diagnostics.summary(self.samples, prob)
 
     @property
     def rhat(self) -> float:
