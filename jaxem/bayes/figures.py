@@ -97,12 +97,17 @@ def coclustering(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def by_k(comparison: Comparison, ax: Axes | None = None) -> Axes:
-    """Criteria by number of components, each as its distance from its own best; posterior probabilities of K on the right."""
+    """Criteria by number of components, each as its distance from its own best; posterior probabilities of K on the right.
+
+    Spurious fits are left out.
+    """
     from matplotlib.ticker import MaxNLocator
 
     ax, table = axes(ax), comparison.by_k
     if "family" in table:
         table = table[table["family"] == comparison.fit.family]
+    if "spurious" in table:  # a likelihood without bound would be the lowest, and the others' distance from it
+        table = table[~table["spurious"]]
     names = [name for name in ("bic", "aic", "icl", "loo") if name in table and np.isfinite(table[name]).any()]
     for number, name in enumerate(names):
         look: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number], "label": name.upper()}

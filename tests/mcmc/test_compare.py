@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxem
-from jaxem.bayes import compare_em_mcmc
+from jaxem.bayes import compare_em_mcmc, figures
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,13 @@ def test_five_figures_and_a_page(both, tmp_path):
     assert "means[0, waiting]" in page
     assert "http" not in page
     assert json.loads(json.dumps(both.to_dict(), allow_nan=False))["num_components"] == 2
+
+
+def test_spurious_fits_are_no_best(both):
+    """What has no bound is not what others are measured from."""
+    table = both.by_k.assign(bic=[20.0, 10.0, -500.0], spurious=[False, False, True])
+    (line,) = (one for one in figures.by_k(dataclasses.replace(both, by_k=table)).lines if one.get_label() == "BIC")
+    assert line.get_ydata().tolist() == [10.0, 0.0]
 
 
 def test_warnings_come_before_everything(two, by_nuts, tmp_path):
