@@ -113,7 +113,7 @@ def _sampled(tables: Tables, family: str, components: str, seed: int, cache: boo
     from .selection import select
 
     known = [code for code in SHAPES if (len(code) == 1) == (frame.shape[1] == 1)]
-    families = known if family.lower() == "gaussian" else listed(family)
+    families = [one for name in listed(family) for one in (known if name.lower() == "gaussian" else [name])]
     selection = select(frame, families, numbers(components), seed=seed)
     return selection, selection.best.posterior(frame, seed=seed, **asked)
 

@@ -95,7 +95,7 @@ def compare_em_mcmc(fit: Fit, posterior: Posterior, *, heldout: Any = None, by_k
         by_k: A `Selection`, or anything with a `.table` that has `num_components` and criteria, for the picture of K.
     Raises:
         TypeError: if these are not a fit and a posterior.
-        ValueError: if the posterior is one of another fit.
+        ValueError: if the posterior is one of another fit, or has too few draws for PSIS-LOO.
 
     Example:
         >>> import jaxem

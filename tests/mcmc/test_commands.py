@@ -120,6 +120,18 @@ def test_quiet_is_one_line(selection, capsys, monkeypatch, command, warnings, en
     assert captured.err == ""
 
 
+def test_gaussian_is_what_has_a_prior_among_other_names_too(counts, monkeypatch):
+    """Of structures without a conjugate prior there are no draws; nothing is fitted here."""
+
+    def select(frame, families, *_, **__):
+        raise RuntimeError(",".join(families))
+
+    monkeypatch.setattr(jaxem.selection, "select", select)
+    for names, wanted in (("Gaussian", "V,E"), ("gaussian,poisson", "V,E,poisson")):
+        with pytest.raises(RuntimeError, match=f"^{wanted}$"):
+            _bayesian.posterior(str(counts), family=names, cache=False)
+
+
 def test_help_is_by_example(capsys):
     for command in ("posterior", "compare"):
         assert main([command, "--help"]) == 0
