@@ -24,11 +24,11 @@ def z_scores(a, b):
 
 
 def test_gibbs_and_nuts_agree_within_monte_carlo_error(by_gibbs, by_nuts):
-    """Largest |z| of 12 params × (mean, sd, 5 quantiles): 84 z-scores of which each exceeds 4 with probability 6e-5."""
+    """Largest |z| of 12 params × (mean, sd, 5 quantiles): 84 z-scores of which each exceeds 4.5 with probability 7e-6."""
     ours, theirs = by_gibbs.numbers(), by_nuts.numbers()
     assert ours.keys() == theirs.keys()
     assert len(ours) == 12
-    assert max(abs(z) for name in ours for z in z_scores(ours[name], theirs[name])) < 4
+    assert max(abs(z) for name in ours for z in z_scores(ours[name], theirs[name])) < 4.5
 
 
 def test_posterior_sds_are_em_standard_errors_within_a_tenth(by_nuts):
