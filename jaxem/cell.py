@@ -75,6 +75,7 @@ class Cell:
         best: The best run: by objective among the admissible ones, or among spikes where there is nothing else.
         improved: Whether a move has raised the best objective.
         stable: Whether every move from the best fits beside it was tried, and found nothing better; None if no moves were made.
+        beside: Whether moves came from fits with one component more or fewer, and not from its own alone.
         summary: The best fit's sums over rows, once it is certified.
         scout: The same cell on a subsample, where the search was made there.
     """
@@ -87,6 +88,7 @@ class Cell:
     best: Run | None = None
     improved: bool = False
     stable: bool | None = None
+    beside: bool = False
     summary: Any = None
     scout: Cell | None = None
 

@@ -30,7 +30,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
     params, order = _published(cell, best.params, terms)
     searched = best.kind != GIVEN
     replicated = cell.replicates() if searched else 0
-    level = trust.level(cell.closed, replicated, cell.stable) if searched else ""
+    level = trust.level(cell.closed, replicated, cell.stable, cell.beside) if searched else ""
     starts_made = [run for run in cell.searched if run.origin == "start" and searched]
     return Fit(
         family=family.name,

@@ -91,6 +91,8 @@ class Search:
         by_name = {(cell.number, cell.num_components): cell for cell in cells}
         beside = {id(cell): [by_name.get((cell.number, cell.num_components + step)) for step in (-1, 1)] for cell in cells}
         sources = {id(cell): [one for one in beside[id(cell)] if one] or [cell] for cell in cells if not cell.closed}
+        for cell in cells:
+            cell.beside = any(beside[id(cell)])
         fresh = {id(cell) for cell in cells if cell.best is not None}
         tried: dict[int, Cell] = {}
         for number in itertools.count(1):
@@ -133,7 +135,7 @@ class Search:
         for cell in cells:
             cell.take_in([run for run in runs if run.cell is cell])
             if cell.scout is not None:
-                cell.improved, cell.stable = cell.scout.improved, cell.scout.stable
+                cell.improved, cell.stable, cell.beside = cell.scout.improved, cell.scout.stable, cell.scout.beside
 
     def _moves(self, aims: list[tuple[Cell, Cell]], number: int) -> tuple[list[Run], list[Callable[[], np.ndarray]]]:
         """Runs and their starts: for each (cell, source), every move that leads from the source's best fit to the cell."""

@@ -272,11 +272,23 @@ def test_trust_has_its_reasons(selection):
     assert first.startswith(f"{selection.best.trust.capitalize()}: ")
     assert "(of such results about" in first
     other = dataclasses.replace(selection.best, terms={"equal_weights": True})  # for which no rate has been measured
-    assert "(of such results of Gaussian mixtures by maximum likelihood about" in trust.sentence(other)
+    assert "(of such results of plain Gaussian mixtures about" in trust.sentence(other)
     assert f"{selection.best.num_finalists} finalists reached the best log-likelihood" in first
     ranking = selection.ranking()
     assert f"{ranking[1].bic - ranking[0].bic:.1f} BIC behind" in second
     assert any("runs" in sentence for sentence in rest)
+
+
+@pytest.mark.parametrize(("sizes", "beside"), [([2, 3], True), ([3], False), ([1, 3], False)])
+def test_a_fit_without_neighbours_must_be_reached_more_often(x, sizes, beside):
+    """Splits and merges of its own components find less than those of its neighbours (`experiments/trust/alone.py`)."""
+    options = dataclasses.replace(Options.once(), num_restarts=4, num_finalists=2, moves=True)
+    with precision(np.float64):
+        whole = Problem(tabular.read(x), families.resolve("EEE", 2), sizes, options)
+        whole.search()
+    assert {cell.beside for cell in whole.cells} == {beside}
+    levels = [trust.level(False, replicated, True, beside) for replicated in range(6)]
+    assert levels == (["low", "fair"] + ["high"] * 4 if beside else ["low"] * 2 + ["fair"] * 2 + ["high"] * 2)
 
 
 def test_json_holds_what_the_selection_holds(selection, tmp_path):
