@@ -123,8 +123,10 @@ class Starts:
             return self._random_rows(k, rng)
         if name == "neighbourhoods":
             return self._neighbourhoods(k, rng)
-        draws = rng.standard_exponential((k, self.x.shape[1]))
-        return draws / draws.sum(0)
+        if name == "random-responsibilities":
+            draws = rng.standard_exponential((k, self.x.shape[1]))
+            return draws / draws.sum(0)
+        raise ValueError(f"there is no start of the kind {kind!r}")
 
     def _ward(self, kind: str, k: int) -> np.ndarray:
         """Labels of Ward's clustering cut at k groups."""

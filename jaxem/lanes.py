@@ -92,6 +92,7 @@ class Engine:
         tol: In nats of total objective.
         method: The accelerated EM to run.
         block: Lanes side by side on a device; by default what suits it.
+        ticks: The most steps of a block before the host looks at it; by default what suits it.
         lanes: How many there will be, or nearly: what there are devices for.
         shareable: Whether the models are, all of them.
         work: Where to count what is done.
@@ -107,6 +108,7 @@ class Engine:
         least: int | None = None,
         method: Any = None,
         block: int | None = None,
+        ticks: int = TICKS,
         lanes: int = 1,
         shareable: bool = False,
         work: Work | None = None,
@@ -127,7 +129,7 @@ class Engine:
         self.sizes = (half, width) if halve and self.least <= half < width else (width,)
         step = self.block * num_rows * width
         self.long = step > LONG
-        self.ticks = np.asarray(1 if step > ENDLESS else TICKS_LONG if self.long else TICKS, np.int32)
+        self.ticks = np.asarray(min(ticks, 1 if step > ENDLESS else TICKS_LONG if self.long else TICKS), np.int32)
         columns = self.num_features
         self.mesh = mesh_for(-(-lanes // self.block), data, of_rows=self.large, shareable=shareable)
         if self.long and shares(self.mesh, LANES) > 1:

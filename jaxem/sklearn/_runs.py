@@ -109,10 +109,9 @@ class Runs:
             block = min(len(starts), BLOCK.get(jax.default_backend(), BLOCK_ELSEWHERE))
             guesses = self.whole if np.isnan(self.rows).any() else None
             data, k = pad_data(self.rows, self.weight, np.float64, filled=guesses), len(starts[0][0])
-            how = {"method": AverageGain(), "block": block, "shareable": model.shareable}
+            how: dict[str, Any] = {"method": AverageGain(), "block": block, "shareable": model.shareable}
+            how |= {} if self.course is None else {"ticks": self.course.interval}
             engine = Engine(data, self.rows.shape[1], k, tol=self.tol, **how)
-            if self.course is not None:
-                engine.ticks = np.minimum(engine.ticks, self.course.interval)
             lanes = self._advance(engine, model, dict(enumerate(points)), before)
             unsafe = {j: points[j] for j, lane in lanes.items() if lane.failed or _narrow(lane.params)}
             lanes |= self._advance(engine, _careful(model), unsafe, before)

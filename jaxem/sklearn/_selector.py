@@ -21,7 +21,8 @@ class MixtureSelector(Score, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     """A mixture whose family and number of components a criterion chooses: `jaxem.select` as a scikit-learn estimator.
 
     A clusterer (`predict`), a transformer (`transform` gives the probability of every component) and a density (`score_samples`),
-    for pipelines, searches over a grid, `clone`, pickle and `set_output`.
+    for pipelines, searches over a grid, `clone`, pickle and `set_output`. Labels, noise, priors, fixed parameters and float32 are for
+    `jaxem.select` itself.
 
     Args:
         families: A name, a `Family` or a list of them; "gaussian" is every covariance structure.
