@@ -273,7 +273,7 @@ HURT = {
         [clusters(rng)[6:], np.repeat([[20.0, 20], [-20, 5]], 3, axis=0) + np.eye(6, 2) / 99]
     ),
     "outliers": lambda rng: np.concatenate([clusters(rng)[3:], [[1e4, 0], [0, -1e4], [3e4, 3e4]]]),
-    "more columns than rows": lambda rng: rng.normal(size=(20, 30)),
+    "more columns than rows": lambda rng: rng.normal(size=(8, 11)),
 }
 
 
