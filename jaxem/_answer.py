@@ -99,7 +99,9 @@ def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
             if not stopped.selection.fits:
                 typer.echo("jaxem: nothing was finished yet, so there is nothing to keep", err=True)
             elif said := output.write(stopped.selection, frame, weight, label):
-                typer.echo(f"jaxem: what was finished is kept.{said}", err=True)
+                cut = any(fit.status.name == "RUNNING" for fit in stopped.selection.fits.values())
+                what = "what a part of the rows has told" if cut else "what was finished"
+                typer.echo(f"jaxem: {what} is kept.{said}", err=True)
             raise
         written = output.write(found, frame, weight, label)
         closing = f"{len(found.lanes):,} runs in {seconds:.1f} s, {spent():.1f} s of it compiling.{written}"

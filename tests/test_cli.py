@@ -24,7 +24,7 @@ from scipy import sparse
 
 import jaxem
 import jaxem.selection
-from jaxem import _answer, _process, _terminal, _traced, cli, search, text
+from jaxem import _answer, _process, _terminal, _traced, cli, problem, search, text
 from jaxem import io as files
 
 
@@ -566,6 +566,17 @@ class TestInterrupted:
         assert outcome.err.startswith("jaxem: what was finished is kept. Written to ")
         assert outcome.err.endswith("\njaxem: interrupted\n")
         assert jaxem.load(tmp_path / "out" / "model.npz").num_components in (2, 3)
+
+    def test_what_a_subsample_has_told_is_kept(self, tmp_path, monkeypatch):
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(problem, "SUBSAMPLE", 60)
+        monkeypatch.setattr(search.Search, "from_scouts", interrupted)
+        outcome = run("select", FILE, *SMALL, "--out", str(tmp_path / "out"))
+        assert (outcome.status, outcome.out) == (130, "")
+        assert outcome.err.startswith("jaxem: what a part of the rows has told is kept. Written to ")
+        assert not jaxem.load(tmp_path / "out" / "model.npz").converged
 
     @pytest.mark.parametrize("finishing", [False, True], ids=["before", "after"])
     def test_in_the_starts(self, tmp_path, monkeypatch, finishing):
