@@ -232,8 +232,18 @@ def test_where_nothing_can_be_chosen_it_says_so():
     selection = jaxem.select(x, "VVI", 2, num_restarts=3)
     with pytest.raises(RuntimeError, match="no fit can be chosen"):
         _ = selection.best
-    assert any(sentence.startswith("No fit can be chosen") for sentence in selection.warnings)
+    assert selection.warnings[-1].startswith("No fit can be chosen: every run of every cell failed")
     assert isinstance(repr(selection), str)
+
+
+def test_where_every_run_fails_at_once_it_says_so():
+    """No run is alive to be run to convergence: it was not cut off, and what the data lack is named."""
+    told = jaxem.select(np.repeat([0.0, 1.0], 20), "V", [2, 3], num_restarts=3).warnings
+    assert told[1].startswith("1 of 1 cells with K of 2 or more have no sound fit")
+    assert told[2].startswith("Column with few distinct values: 'x1' (2).")
+    assert told[-1].startswith("No fit can be chosen: every run of every cell failed")
+    told = jaxem.select(np.repeat([0.0, 1.0], 20), "V", 3).warnings
+    assert told[-1].startswith("No fit can be chosen: every run of every cell failed")
 
 
 def test_a_model_of_many_names_counts_once(rng):

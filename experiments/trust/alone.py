@@ -11,13 +11,13 @@ the highest objective (log-likelihood and log-prior) of all these and of a long 
 from __future__ import annotations
 
 import argparse
-import collections
 import json
 import pathlib
 import platform
 
 import jax
 import pandas as pd
+from run import rates
 
 import jaxem
 
@@ -36,7 +36,6 @@ DATA = (
 FAMILIES = ("EEE", "VVV", "VEV", "VVI")
 OF_ONE_COLUMN = ("E", "V")
 COMPONENTS = range(2, 7)
-TOLERANCE = 0.05
 WAYS = {
     "by replicated": ("search", "stable", "replicated"),
     "by replicated and prior": ("prior", "search", "stable", "replicated"),
@@ -70,17 +69,6 @@ def outcomes(frame: pd.DataFrame, seeds: list[int], prior: str | None) -> list[d
         }
         for how, seed, cell, fit in sound
         if how != "long"
-    ]
-
-
-def rates(records: list[dict], by: tuple[str, ...]) -> list[dict]:
-    """How many results there are of each kind, and how many were beaten."""
-    groups = collections.defaultdict(list)
-    for record in records:
-        groups[tuple(record[name] for name in by)].append(record["short"] > TOLERANCE)
-    return [
-        {**dict(zip(by, key, strict=True)), "cells": len(hits), "beaten": sum(hits)}
-        for key, hits in sorted(groups.items(), key=str)
     ]
 
 

@@ -115,8 +115,8 @@ def select(
     with precision(options.dtype):
         # All are made before the first is searched: what is wrong with the data for one is said at once.
         problems = [Problem(table, group, components, options, report, varying) for group in groups]
+        begun: list[Problem] = []
         try:
-            begun = []
             for problem in problems:
                 begun.append(problem)
                 problem.search()

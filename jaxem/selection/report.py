@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .outcome import Selection
 
 
+FAILING = {status.name.lower() for status in Status if status.failed}
 TINY = 2.0  # a component with fewer than this many times the rows its covariance needs is worth a sentence
 
 
@@ -72,10 +73,10 @@ def _elsewhere(criterion: str, ranking: list[Fit]) -> list[str]:
 
 
 def _failures(selection: Selection) -> list[str]:
-    runs, failing = selection.lanes, {status.name.lower() for status in Status if status.failed}
+    runs = selection.lanes
     if not runs:
         return []
-    failed = [run for run in runs if run["status"] in failing]
+    failed = [run for run in runs if run["status"] in FAILING]
     if not failed:
         return [f"None of the {len(runs):,} runs failed." if len(runs) > 1 else "The one run did not fail."]
     kinds = collections.Counter(run["status"] for run in failed).most_common()
@@ -111,7 +112,7 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     said += _contradicted(problems[0].terms.left_out)
     said += _far(selection, problems)
     ranking = selection.ranking()
-    if not any(run["finalist"] for run in selection.lanes):
+    if _cut_off(selection):
         return (*said, "No fit can be chosen: nothing was finished yet.")
     said += _lost(selection, problems)
     if not ranking and selection.ranking("bic"):
@@ -138,6 +139,13 @@ def warnings(selection: Selection, problems: list[Any]) -> tuple[str, ...]:
     if len(tried) > 1 and best.num_components == tried[-1]:
         said.append(f"The largest number of components tried, {tried[-1]}, was chosen: try more.")
     return tuple(said)
+
+
+def _cut_off(selection: Selection) -> bool:
+    """Whether the search was stopped before it had run anything to convergence: of all runs that are alive the best always are."""
+    alive = any(run["status"] not in FAILING for run in selection.lanes)
+    pending = alive or any(cell["status"] == UNSEARCHED for cell in selection.cells)
+    return pending and not any(run["finalist"] for run in selection.lanes)
 
 
 def _contradicted(left_out: dict[int, str]) -> list[str]:
