@@ -133,6 +133,12 @@ class Cell:
                 self, "all rows", found.kind, 0, found.round, params=found.params, admissible=found.admissible, finalist=True
             )
             self.take_in([cut])
+            self.follow_scout()
+
+    def follow_scout(self) -> None:
+        """What moves have said was said on the subsample."""
+        if self.scout is not None:
+            self.improved, self.stable, self.beside = self.scout.improved, self.scout.stable, self.scout.beside
 
     def finalists(self, runs: list[Run], most: int) -> list[Run]:
         """The next of some runs to converge: the best that are admissible, alive, and not on the way of a better one.

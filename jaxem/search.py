@@ -134,8 +134,7 @@ class Search:
                 best = [run for cell in slowest for run in cell.finalists(of_cell[id(cell)], SCOUTS_KEPT)]
         for cell in cells:
             cell.take_in([run for run in runs if run.cell is cell])
-            if cell.scout is not None:
-                cell.improved, cell.stable, cell.beside = cell.scout.improved, cell.scout.stable, cell.scout.beside
+            cell.follow_scout()
 
     def _moves(self, aims: list[tuple[Cell, Cell]], number: int) -> tuple[list[Run], list[Callable[[], np.ndarray]]]:
         """Runs and their starts: for each (cell, source), every move that leads from the source's best fit to the cell."""

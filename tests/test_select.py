@@ -369,6 +369,12 @@ def test_what_one_family_cannot_take_is_said_before_any_is_searched(x):
     assert not calls
 
 
+def test_no_runs_have_columns_too(selection):
+    none = dataclasses.replace(selection, lanes=())
+    assert none.runs.empty
+    assert none.runs.columns.tolist() == selection.runs.columns.tolist()
+
+
 class TestInterrupted:
     """Ctrl-C loses nothing that was found."""
 
@@ -393,6 +399,7 @@ class TestInterrupted:
         assert (found.table["status"] == status).all()
         assert (found.table["trust"] == "low").all()
         cut = found["EEE", 2]
+        assert (cut.stable is None) == (phase == "moves, round 1")
         near = jaxem.fit(x, "EEE", 2, start=cut.params)
         assert near.log_likelihood - 10 < cut.log_likelihood < near.log_likelihood
         assert cut.warnings == ("EEE with K = 2: stopped before it was finished.",)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 TOO_FEW = "too few distinct rows"  # the status of a cell that was not to be searched ...
 UNSEARCHED = "not searched"  # ... and of one that had no turn before Ctrl-C
+RUN = (  # the columns of `Selection.runs`
+    *("family", "num_components", "origin", "start", "restart", "round", "rows", "seed"),
+    *("log_likelihood", "num_steps", "status", "finalist", "spurious"),
+)
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -93,7 +97,7 @@ class Selection:
         """
         import pandas as pd
 
-        return pd.DataFrame(self.lanes)
+        return pd.DataFrame(self.lanes, columns=list(RUN))
 
     @property
     def best(self) -> Fit:
