@@ -61,8 +61,9 @@ def quick_jit(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`jax.jit` with `quick_options`, which are looked up at the first call: importing a module must not start a backend.
 
-    What it returns has `ahead`, which takes the arguments of a call to come: the first time it traces that call, and has a thread compile
-    it. The call waits for that thread; meanwhile Python is free to trace what else there is.
+    What it returns has `ahead`, which takes the arguments of a call to come, gives the shapes of its result, and has a thread compile
+    it. The call waits for that thread; meanwhile Python is free to trace what else there is. Programs are compiled in the order in which
+    they were asked for: two at a time get in each other's way, for the first one wanted as well.
 
     Args:
         static_argnames: Of keywords.
@@ -75,25 +76,30 @@ def quick_jit(
         def compiled() -> Callable[..., Any]:
             return jax.jit(function, static_argnames=static_argnames, compiler_options=quick_options(hasty))
 
-        begun: dict[Any, threading.Thread] = {}
+        def program(args: Any, kwargs: Any) -> tuple[Callable[..., Any], Any, Any, Callable[[Any], Any]]:
+            """What is called, with what, and how to put together what it gives: leaves only where its trace is kept on disk."""
+            if like is None or not _traced.keeps():
+                return compiled(), args, kwargs, lambda out: out
+            kept, whole = _traced.program(function, args, kwargs, quick_options(hasty)), jax.tree.structure(like(*args))
+            return kept, jax.tree.leaves(args), {}, lambda out: jax.tree.unflatten(whole, out)
 
-        def ahead(*args: Any, **kwargs: Any) -> None:
+        begun: dict[Any, tuple[Any, threading.Thread]] = {}
+
+        def ahead(*args: Any, **kwargs: Any) -> Any:
             leaves, tree = jax.tree.flatten(args)
             which = tree, *((leaf.shape, leaf.dtype) for leaf in leaves), *kwargs.items()
             if which not in begun:
-                work = outside(compiled().lower(*args, **kwargs).compile)  # the width of floats is a setting of each thread
-                thread = threading.Thread(target=_attempt, args=(work,))
-                thread.start()
-                begun[which] = thread
+                jitted, some, how, together = program(args, kwargs)
+                lowered = jitted.lower(*some, **how)
+                begun[which] = together(lowered.out_info), _in_line(lowered.compile)
+            return begun[which][0]
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            for thread in tuple(begun.values()):
+            for _, thread in tuple(begun.values()):
                 thread.join()
-            if like is None or not _traced.keeps():
-                return compiled()(*args, **kwargs)
-            program = _traced.program(function, args, kwargs, quick_options(hasty))
-            return jax.tree.unflatten(jax.tree.structure(like(*args)), program(*jax.tree.leaves(args)))
+            jitted, some, how, together = program(args, kwargs)
+            return together(jitted(*some, **how))
 
         call.compiled = compiled  # type: ignore[attr-defined]
         call.ahead = ahead  # type: ignore[attr-defined]
@@ -103,10 +109,24 @@ def quick_jit(
     return decorate
 
 
-def _attempt(work: Callable[[], Any]) -> None:
-    """What fails here fails again, and is reported, where it is called."""
-    with contextlib.suppress(Exception):
-        work()
+_last: list[threading.Thread] = []  # in the line
+
+
+def _in_line(work: Callable[[], Any]) -> threading.Thread:
+    """A thread that does this work as soon as all that was asked for before is done."""
+    before = tuple(_last)
+    work = outside(work)  # the width of floats is a setting of each thread
+
+    def attempt() -> None:
+        for thread in before:
+            thread.join()
+        with contextlib.suppress(Exception):  # what fails here fails again, and is reported, where it is called
+            work()
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    _last[:] = [thread]
+    return thread
 
 
 def inlined(function: Traced) -> Traced:

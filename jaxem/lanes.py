@@ -167,7 +167,13 @@ class Engine:
             return
         some, last = (stack(self._fill(few[:1])) for few in (models, finals))
         params, resp = self._blank(models[0].family)
-        programs.begin.ahead(some, params, resp, guessed(self.data), method=self.method)
+        begun = programs.begin.ahead(some, params, resp, guessed(self.data), method=self.method)
+        wide = self.block * shares(self.mesh, LANES)
+        numbers, states = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((wide, *leaf.shape[1:]), leaf.dtype), (Packed.of(some), begun)
+        )
+        none = np.zeros((), np.int32)
+        programs.advance_small.ahead(numbers, states, self.placed, self.tol, none, self.ticks, none, **self._how(self.method))
         programs.summarise.ahead(last, params, self.data, chunk=self.chunk, mesh=None)
         if moves:
             programs.posterior.ahead(some, params, self.data)
@@ -277,8 +283,7 @@ class Engine:
         status, num_steps = states.status, states.num_steps
         status[(status == Status.MAX_STEPS) & (num_steps < max_steps)] = Status.RUNNING
         present = (np.isfinite(states.params.log_weights) * np.arange(1, 1 + self.width)).max(axis=1)
-        how: dict[str, Any] = {"method": self.method if method is None else method}
-        how |= {"sizes": self.sizes, "chunk": self.chunk, "record": TICKS, "mesh": self.mesh}
+        how = self._how(self.method if method is None else method)
         split = shares(self.mesh, LANES)
         narrow, wide = self.narrow * split, self.block * split
 
@@ -307,6 +312,10 @@ class Engine:
                 report(len(active) - len(still))
             active = still
         return states
+
+    def _how(self, method: Any) -> dict[str, Any]:
+        """What a program that advances a block is compiled for."""
+        return {"method": method, "sizes": self.sizes, "chunk": self.chunk, "record": TICKS, "mesh": self.mesh}
 
     def _advance(self, numbers: Any, packed: Any, max_steps: int, level: Any, how: dict[str, Any]) -> Any:
         """A block of lanes after a few more steps, and their objectives on the way; `level` says which of the sizes holds them."""
