@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 
 from . import protocol
 from ._compiler import inlined
+from ._linalg import contract
 from ._pytree import pytree, replace, static
 from ._status import Status
 from ._typing import Array, Bool, Float, Int, Scalar
@@ -212,7 +213,9 @@ def _extrapolate(state: SquaremState, image: Float[Array, " p"]) -> tuple[Float[
     first = difference(state.point, state.base)
     second = difference(image, state.point)
     bend = difference(second, first)
-    square, curvature, cross = jnp.sum(first**2), jnp.sum(bend**2), jnp.sum(first * bend)
+    # One product for all: compiling sums of their own takes a tenth of the time for the whole program.
+    vectors = jnp.stack([first, bend, jnp.where(jnp.isfinite(state.point), state.point, 0.0)])
+    (square, cross, _), (_, curvature, _), (_, _, length) = contract("ip,jp->ij", vectors, vectors)
     alpha = -jnp.sqrt(square / curvature)
     cut = alpha <= -state.reach
     alpha = jnp.where(jnp.isfinite(alpha), jnp.clip(alpha, -state.reach, -1.0), -1.0)
@@ -221,13 +224,8 @@ def _extrapolate(state: SquaremState, image: Float[Array, " p"]) -> tuple[Float[
     further = alpha**2 - 1
     proposal = jnp.where(alpha == -1.0, image, image + onward * first + further * bend)
     rate = jnp.where(cross < 0, 1 - 1 / jnp.maximum(1.0, -square / cross), 1.0)
-    return proposal, jnp.where(_still(square, state.point), 0.0, rate), cut
-
-
-def _still(square: Scalar, point: Float[Array, " p"]) -> Bool[Array, ""]:
-    """Whether a step is nothing but rounding: its rate would be as well."""
-    finite = jnp.where(jnp.isfinite(point), point, 0.0)
-    return square <= (STILL * jnp.finfo(square.dtype).eps) ** 2 * (jnp.sum(finite**2) + 1)
+    still = square <= (STILL * jnp.finfo(square.dtype).eps) ** 2 * (length + 1)  # nothing but rounding, as its rate would be
+    return proposal, jnp.where(still, 0.0, rate), cut
 
 
 def _resize(reach: Scalar, refused: Bool[Array, ""]) -> Scalar:
