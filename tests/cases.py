@@ -267,7 +267,7 @@ def _poisson(d: int) -> Case:
 
 CASES = [
     *(normal(code, 3) for code in STRUCTURES if len(code) == 3),
-    *(normal(code, 2) for code in ("EEI", "EEE", "EVE", "VVE", "VVV")),  # a plane has one angle, and axes of its own to find it
+    *(normal(code, 2) for code in ("EVE", "VVE")),  # a plane has one angle, and axes of its own to find it
     normal("E", 1),
     normal("V", 1),
     _poisson(2),

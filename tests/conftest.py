@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import jaxem
+from jaxem.bayes import nuts
+from jaxem.bayes.hierarchical import chains
 
 
 MOST_MAPS = 20_000
@@ -48,8 +50,16 @@ MISUSES = {
 }
 
 
+def compile_with_care(module, name, *static):
+    """Have a program compiled to be fast after all: one that takes thousands of steps, five times as long each at level 0."""
+    options = {LEVEL.removeprefix("--"): 2}
+    setattr(module, name, jax.jit(getattr(module, name).__wrapped__, static_argnames=static, compiler_options=options))
+
+
 def pytest_collection_modifyitems(config, items):
     """Mark what cannot bear a mark itself: fixtures, whichever test asks for them first, and examples in docstrings."""
+    compile_with_care(nuts, "chains", "num_warmup", "num_samples")
+    compile_with_care(chains, "run", "num_warmup", "num_samples", "max_tree_depth")
     for item in items:
         if config.getoption("jaxtyping_packages", None) and MISUSES & {item.path.name, getattr(item, "originalname", "")}:
             item.add_marker(pytest.mark.skip(reason="annotations are read, and refuse misuse in their own words"))

@@ -32,6 +32,15 @@ def jit(function: Any, **options: Any) -> Any:
     return jax.jit(function, compiler_options=QUICK, **options)
 
 
+def sites(model: Any, *args: Any, **options: Any) -> dict[str, Any]:
+    """The sites of a draw from a NumPyro model, by name, as they are while it is traced: nothing is computed."""
+    from numpyro.handlers import seed, trace
+
+    found: dict[str, Any] = {}
+    jax.eval_shape(lambda: found.update(trace(seed(model, 0)).get_trace(*args, **options)))
+    return found
+
+
 def agree(got: Any, wanted: Any, rtol: float = 1e-10, atol: float = 1e-10) -> None:
     """Whether two pytrees, or a dict and the object whose attributes it names, hold the same numbers to rounding."""
     assert jax.tree.structure(got) == jax.tree.structure(wanted)

@@ -8,6 +8,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
+from helpers import jit
 from scipy import stats
 from sklearn import mixture
 
@@ -91,8 +92,8 @@ def test_to_numpyro(fits, faithful, earthquakes):
     for fit, data in [(fits["VVV"], faithful), (jaxem.fit(earthquakes, "poisson", 2, num_restarts=2), earthquakes)]:
         with jax.enable_x64(True):
             there = fit.to_numpyro()
-            np.testing.assert_allclose(there.log_prob(data.to_numpy()), fit.log_prob(data), rtol=1e-9)
-            assert there.sample(jax.random.key(0), (3,)).shape == (3, len(fit.columns))
+            np.testing.assert_allclose(jit(there.log_prob)(data.to_numpy()), fit.log_prob(data), rtol=1e-9)
+            assert jit(there.sample, static_argnums=1)(jax.random.key(0), (3,)).shape == (3, len(fit.columns))
 
 
 def test_to_scipy(faithful, earthquakes):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import jit
 from numpyro.handlers import seed, substitute, trace
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 from scipy import stats
@@ -18,6 +19,14 @@ from jaxem._precision import precision
 from jaxem.bayes import laplace, mixture_model, priors
 from jaxem.bayes.gaussian import SHAPES
 from jaxem.bayes.sites import InverseWishart, Normal
+
+
+def _asked(model, values, rows):
+    """Log-density of rows at some values, these without constraints and back, and the potential energy there."""
+    observed = trace(substitute(seed(model, 0), values)).get_trace(rows)["x"]
+    free = unconstrain_fn(model, (rows,), {}, values)
+    back = constrain_fn(model, (rows,), {}, free, return_deterministic=True)
+    return observed["fn"].log_prob(observed["value"]), free, back, potential_energy(model, (rows,), {}, free)
 
 
 @pytest.mark.slow
@@ -31,11 +40,9 @@ def test_log_density_is_that_of_the_fit(code, name, x):
     with precision(np.float64):
         model = mixture_model(prior, 2)
         values = {"weights": fit.params.weights, **prior.site_values(fit.params.asdict())}
-        sites = trace(substitute(seed(model, 0), values)).get_trace(rows)
-        np.testing.assert_allclose(sites["x"]["fn"].log_prob(sites["x"]["value"]), fit.log_prob(rows), atol=1e-9)
-        free = unconstrain_fn(model, (rows,), {}, values)
-        back = constrain_fn(model, (rows,), {}, free, return_deterministic=True)
-        assert np.isfinite(potential_energy(model, (rows,), {}, free))
+        log_prob, free, back, energy = jit(lambda values, rows: _asked(model, values, rows))(values, rows)
+        np.testing.assert_allclose(log_prob, fit.log_prob(rows), atol=1e-9)
+        assert np.isfinite(energy)
     for site, array in fit.params.asdict().items():
         np.testing.assert_allclose(back[site], array, rtol=1e-9, atol=1e-9)
     assert sum(np.size(v) for site, v in free.items() if site != "scale") == fit.num_params

@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from helpers import jit
+from helpers import jit, sites
 from numpyro.handlers import seed, substitute, trace
 from scipy import stats
 
@@ -149,7 +149,7 @@ def test_structures_are_named_as_for_fit(two, x, family):
     assert {make.family for make in (richardson_green(x[:, :1], family), fraley_raftery(x[:, 0], family, 2))} == {"V"}
     mine = GaussianPrior(np.array([3.0, 70.0]), 0.1, None, 5.0, np.eye(2), None, None, 2.0, family=family)
     assert priors.resolve(mine, two, x).family == two.family
-    assert "covariances" in trace(seed(mixture_model(mine, 2), 0)).get_trace(num_rows=3)
+    assert "covariances" in sites(mixture_model(mine, 2), num_rows=3)
 
 
 def test_families_without_a_prior_are_refused(x):
