@@ -87,7 +87,7 @@ def quick_jit(
 
         def ahead(*args: Any, **kwargs: Any) -> Any:
             leaves, tree = jax.tree.flatten(args)
-            which = tree, *((leaf.shape, leaf.dtype) for leaf in leaves), *kwargs.items()
+            which = tree, *((np.shape(leaf), getattr(leaf, "dtype", None)) for leaf in leaves), *kwargs.items()
             if which not in begun:
                 jitted, some, how, together = program(args, kwargs)
                 lowered = jitted.lower(*some, **how)

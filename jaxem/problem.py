@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from . import criteria, em, given, tabular
+from . import criteria, em, given, rowwise, tabular
 from . import families as family_names
 from . import init as starts
 from ._precision import outside
@@ -84,6 +84,7 @@ class Problem:
         self.report = None if report is None else lambda phase, done, total: report(phase, done, total, self.lowest_bic())
         columns = table.columns
         varying = families[0].standardise if varying is None else varying
+        self.families = families
         self.table = table = table.without_constant_columns() if varying else table
         for family in families:
             if not hasattr(family, "observed"):
@@ -159,6 +160,8 @@ class Problem:
         if sample is None:
             models, finals = [cell.model for cell in cells], [cell.accurate for cell in cells]
             self.engine.prepare(models, finals, moves=options.moves and not all(cell.closed for cell in cells))
+            if self.engine.small and self.table.complete and len(cells) > 1:  # the choice is then weighed row by row
+                rowwise.prepare(self.families[0].with_residuals(), self.table.x, self.table.columns)
             self._search(cells, self.engine, self.units.guesses, weight, self.table.label, options.max_steps)
             return
         for cell in cells:

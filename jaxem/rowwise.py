@@ -40,6 +40,13 @@ def log_prob(family: Any, components: Any, rows: np.ndarray, columns: tuple[str,
     return out
 
 
+def prepare(family: Any, rows: np.ndarray, columns: tuple[str, ...]) -> None:
+    """Compile beside other work what `log_prob` will call for complete rows and a fit of few components, as most that are chosen are."""
+    components = family.reference(COMPONENTS, rows.shape[1], np.float64)
+    with precision(np.float64):
+        _log_prob.ahead(family, components, _on_device(rows[next(iter(parts(len(rows))))], family, columns))
+
+
 def impute(fit: Density, x: Any, num_draws: int | None, seed: Any) -> np.ndarray:
     """See `Fit.impute`."""
     rows = fit.rows(x, missing=True)
