@@ -81,6 +81,10 @@ class LatentModel(Protocol[Params, Stats]):
     | `collapsed(params, stats)` | a bool: is this point degenerate? The run then ends as COLLAPSED               | never      |
     | `magnitude(stats)`         | nats of either sign that the log-likelihood sums: what rounding is measured by | 1          |
 
+    A param that may come to be 0, a probability or a rate, is better its square root than its logarithm in free coordinates: the
+    logarithm runs off at a constant speed, and the length of SQUAREM's step is then all its own. In emission tomography, where pixels
+    come to be 0, SQUAREM takes 254 steps so, plain EM 4,421, and with logarithms 15,430 (`experiments/own_models`).
+
     The sixth, `complete`, only `quasi_newton.QuasiNewton` asks for: it is that of a `Family`.
 
     `magnitude` is added to the log-likelihood's own size, and what differs by less than 4 eps of that is taken for rounding. It

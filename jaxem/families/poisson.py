@@ -181,12 +181,15 @@ class Poisson:
         return PoissonParams(jnp.where(alive[:, None], stats.total / count[:, None], params.rate))
 
     def to_free(self, params: PoissonParams) -> PoissonParams:
-        """Log-rates, floored where a rate is 0."""
-        return PoissonParams(jnp.log(jnp.maximum(params.rate, jnp.finfo(params.rate.dtype).tiny)))
+        """Square roots of the rates, floored where a rate is 0.
+
+        Not logarithms: that of a rate on its way to 0 runs off at a constant speed, and the length of SQUAREM's step is then all its own.
+        """
+        return PoissonParams(jnp.sqrt(jnp.maximum(params.rate, jnp.finfo(params.rate.dtype).tiny)))
 
     def from_free(self, free: PoissonParams) -> PoissonParams:
         """The inverse of `to_free`."""
-        return PoissonParams(jnp.exp(free.rate))
+        return PoissonParams(jnp.square(free.rate))
 
     def collapsed(self, params: PoissonParams, stats: PoissonStats, live: Any) -> Bool[Array, ""]:
         """Never."""
