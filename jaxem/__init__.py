@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import quasi_newton as quasi_newton
     from . import reduce as reduce
     from . import report as report
+    from . import restarts as restarts
     from . import saving as saving
     from . import sklearn as sklearn
     from .fitting import fit
@@ -57,6 +58,6 @@ _HOMES = {
 }
 
 # Not for `import *`: for those who build on them, and one needs an extra.
-_ALSO = ["accelerate", "convert", "density", "protocol", "quasi_newton", "reduce", "report", "saving", "sklearn"]
+_ALSO = ["accelerate", "convert", "density", "protocol", "quasi_newton", "reduce", "report", "restarts", "saving", "sklearn"]
 
 __getattr__, __dir__ = lazy(__name__, [*__all__, *_ALSO], _HOMES)

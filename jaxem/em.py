@@ -220,7 +220,7 @@ def advance(
     return state, trace
 
 
-def _refuse_mixed_dtypes(params: Any, objective: Scalar) -> None:
+def refuse_mixed_dtypes(params: Any, objective: Scalar) -> None:
     """The loop carries params and objective on, each in its own dtype, which a step must not change."""
     found = [jnp.asarray(leaf).dtype for leaf in jax.tree.leaves(params)]
     names = {str(dtype) for dtype in [*found, objective.dtype] if jnp.issubdtype(dtype, jnp.floating)}
@@ -232,7 +232,7 @@ def _refuse_mixed_dtypes(params: Any, objective: Scalar) -> None:
         )
 
 
-def _refuse_other_than_floats(params: Any) -> None:
+def refuse_other_than_floats(params: Any) -> None:
     """An M-step divides: whole numbers would come back as others than went in."""
     found = {str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)}
     others = sorted(name for name in found if not name.startswith(("float", "bfloat")))
@@ -255,7 +255,7 @@ def run(
 ) -> Any:
     """Run EM from `params` until it converges, fails or has taken `max_steps` steps.
 
-    A stationary point may be a saddle: one run proves nothing, many starts do.
+    A stationary point may be a saddle: one run proves nothing, many starts do (`jaxem.restarts.run`).
 
     `jax.jit`, `jax.vmap` and `jax.jvp` of it work; reverse mode (`jax.grad`) does not, for the loop has no fixed length. The tangent
     is that of the steps taken, not of the maximum: from a start near the end few are taken, and it is wrong, CONVERGED or not. The
@@ -298,10 +298,10 @@ def run(
         >>> (by_rows / (1 - by_mean)).round(3).tolist()  # of more params: jnp.linalg.solve(jnp.eye(p) - by_params, by_data)
         [0.25, 0.25, 0.25, 0.25]
     """
-    _refuse_other_than_floats(params)
+    refuse_other_than_floats(params)
     method = EM() if method is None else method
     state = method.init(model, params, data, e_step)
-    _refuse_mixed_dtypes(params, state.objective)
+    refuse_mixed_dtypes(params, state.objective)
     limit = jnp.asarray(tol, state.objective.dtype)
     most = jnp.asarray(max_steps, jnp.int32)
     state, _ = advance(lambda state: method.step(model, state, data, limit, e_step), state, max_steps=most, num_ticks=most)

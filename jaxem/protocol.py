@@ -3,7 +3,7 @@
 A **latent-variable model** is what EM needs and nothing more; a **family** is one component of a mixture. Both are frozen
 objects that hold hyperparameters; the estimates ("params") are a pytree of their own. Inside the package rows are the minor
 axis: data are `(d, n)`, responsibilities `(k, n)`. A user's own model needs no import from here: any object with these methods
-gets restarts, acceleration and chunks.
+gets restarts (`restarts.run`), acceleration and chunks.
 
 To add a family, write one file in `families/` with
 

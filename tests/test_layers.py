@@ -24,7 +24,7 @@ PACKAGE = pathlib.Path(jaxem.__file__).parent
 # are closed to each other: only what stands on one line here belongs together.
 LAYERS = {
     0: ["_lazy _pytree _packing _typing _status _linalg _precision _parts _storage _version _compiler _traced _page _picture"],
-    1: ["protocol patterns devices em reduce accelerate quasi_newton families"],
+    1: ["protocol patterns devices em reduce restarts accelerate quasi_newton families"],
     2: ["models"],
     3: [
         "ward noise filling prior options init moves programs padding lanes cell search units terms given publish columns tabular"

@@ -20,12 +20,11 @@ import platform
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import problems
 
 import jaxem
-from jaxem import em
+from jaxem import em, restarts
 from jaxem.accelerate import Squarem
 
 
@@ -38,20 +37,15 @@ def compare(problem: Any) -> dict[str, Any]:
     """Both methods from all starts."""
     out: dict[str, Any] = {"software": problem.software, "reference": problem.log_likelihood}
     for name, method in METHODS.items():
-
-        @jax.jit
-        def run(starts: Any, data: Any, method: Any = method) -> Any:
-            return jax.vmap(lambda start: em.run(problem.model, start, data, method=method, max_steps=MOST))(starts)
-
-        state = jax.device_get(run(problem.starts, jax.tree.map(jnp.asarray, problem.data)))
-        ends = np.where(np.isfinite(state.log_likelihood), state.log_likelihood, -np.inf)
-        statuses = [em.Status(int(status)).name for status in state.status]
+        runs = restarts.run(problem.model, problem.starts, problem.data, method=method, max_steps=MOST)
+        ends = runs.log_likelihood
+        statuses = [em.Status(int(status)).name for status in runs.status]
         out[name] = {
-            "gap": float(ends.max() - problem.log_likelihood),
+            "gap": float(restarts.best(runs).log_likelihood - problem.log_likelihood),
             "runs": len(ends),
             "at the reference": int((abs(ends - problem.log_likelihood) < THERE).sum()),
             "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
-            "steps": int(state.num_steps.sum()),
+            "steps": int(runs.num_steps.sum()),
         }
     return out
 
