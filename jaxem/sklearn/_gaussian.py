@@ -223,7 +223,8 @@ class GaussianMixture(Score, mixture.GaussianMixture):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each component given the cells of the row that are there, shape (n_samples, n_components)."""
-        return np.exp(self._estimate_log_prob_resp(self._rows(X), xp=np)[1])
+        joint = self._estimate_weighted_log_prob(self._rows(X))
+        return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log-density of the cells of each row that are there, in nats, shape (n_samples,)."""
