@@ -93,7 +93,7 @@ def select(
         str,
         typer.Option(
             metavar="NAMES",
-            help="gaussian (all structures), poisson, or codes: VVV,EEE.",
+            help="gaussian or student (t components; all structures), poisson, or codes: VVV,tEEE.",
             autocompletion=completing("families:names"),
         ),
     ] = "gaussian",
@@ -141,7 +141,9 @@ def fit(
     family: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="One family: VVV, EEE, VVI, …, or poisson.", autocompletion=completing("families:names")
+            metavar="NAME",
+            help="One family: VVV, EEE, …, tVVV (t components), …, or poisson.",
+            autocompletion=completing("families:names"),
         ),
     ] = "VVV",
     restarts: Restarts = 20,
@@ -159,7 +161,7 @@ def fit(
     cache: Cache = True,
 ) -> None:
     """Fit one family with one number of clusters."""
-    if len(listed(family)) != 1 or family.lower() == "gaussian":
+    if len(listed(family)) != 1 or family.lower() in ("gaussian", "student"):
         raise ValueError(f"fit takes one family, such as VVV or poisson, got {family!r}; use jaxem select to compare several")
     asked = {"families": listed(family), "num_components": [components]}
     tables = Tables(file, array, columns, weights, labels)

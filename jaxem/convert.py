@@ -146,7 +146,7 @@ def to_numpyro(fit: Fit) -> Any:
     Its arrays have JAX's default width: float32, unless 64 bits are enabled.
 
     Args:
-        fit: A Gaussian or Poisson fit.
+        fit: A Gaussian, t or Poisson fit.
     Raises:
         ValueError: for another family, and for a fit with noise.
 
@@ -164,18 +164,21 @@ def to_numpyro(fit: Fit) -> Any:
     if "covariances" in params:
         factor = jnp.asarray(np.linalg.cholesky(params["covariances"]))
         components: Any = dist.MultivariateNormal(jnp.asarray(params["means"]), scale_tril=factor)
+    elif "scatters" in params:
+        factor = jnp.asarray(np.linalg.cholesky(params["scatters"]))
+        components = dist.MultivariateStudentT(jnp.asarray(params["dof"]), jnp.asarray(params["means"]), factor)
     elif "rates" in params:
         components = dist.Poisson(jnp.asarray(params["rates"])).to_event(1)
     else:
-        raise ValueError(f"to_numpyro knows Gaussian and Poisson fits, and this one is {fit.family}")
+        raise ValueError(f"to_numpyro knows Gaussian, t and Poisson fits, and this one is {fit.family}")
     return dist.MixtureSameFamily(dist.Categorical(jnp.asarray(params["weights"])), components)
 
 
 def to_scipy(fit: Fit) -> Any:
     """The mixture as a SciPy distribution, where one exists.
 
-    One column: `scipy.stats.Mixture` of `Normal` (with pdf, cdf, quantiles, moments). One component: `multivariate_normal`, or
-    `poisson` for one column of counts.
+    One column: `scipy.stats.Mixture` of `Normal` (with pdf, cdf, quantiles, moments). One component: `multivariate_normal`,
+    `multivariate_t`, or `poisson` for one column of counts.
 
     Args:
         fit: A fit of one column, or of one component.
@@ -198,6 +201,8 @@ def to_scipy(fit: Fit) -> Any:
         return stats.Mixture([stats.Normal(mu=mean, sigma=sd) for mean, sd in pairs], weights=params.weights)
     if gaussian and fit.num_components == 1:
         return stats.multivariate_normal(params.means[0], params.covariances[0])
+    if "scatters" in params.asdict() and fit.num_components == 1:
+        return stats.multivariate_t(params.means[0], params.scatters[0], df=params.dof[0])
     if "rates" in params.asdict() and d == fit.num_components == 1:
         return stats.poisson(params.rates[0, 0])
     raise ValueError(

@@ -185,7 +185,7 @@ class Density:
         return np.where(rng.random((n, 1)) < self.noise_weight, self.noise.sample(rng, n), rows)
 
     def _family(self) -> Any:
-        if self.source is None and self.family not in families.names():
+        if self.source is None and not families.known(self.family):
             raise ValueError(
                 f"the family {self.family!r} does not come with jaxem, and a file does not hold it: give it again, as in "
                 "jaxem.load(path, family=...)"

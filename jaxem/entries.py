@@ -10,6 +10,9 @@ import numpy as np
 from .result import Params
 
 
+SYMMETRIC = ("covariances", "scatters")  # a family has one of these at most
+
+
 def labels(arrays: Mapping[str, np.ndarray], columns: tuple[str, ...]) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """Names for the entries of `flatten`: array, component, and the place in its array by column, by number along other axes."""
     out = []
@@ -21,7 +24,7 @@ def labels(arrays: Mapping[str, np.ndarray], columns: tuple[str, ...]) -> tuple[
 
 
 def flatten(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Every number of some published arrays once, and the correlations that follow from covariances."""
+    """Every number of some published arrays once, and the correlations that follow from covariances or scatters."""
     found = []
     for name, array in _with_correlations(arrays).items():
         places = _places(name, array.shape[1:])
@@ -31,16 +34,16 @@ def flatten(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _with_correlations(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     out = {name: np.asarray(array, float) for name, array in arrays.items()}
-    covariances = out.get("covariances")
-    if covariances is not None and covariances.shape[-1] > 1:
-        deviation = np.sqrt(np.einsum("kii->ki", covariances))
-        out["correlations"] = covariances / (deviation[:, :, None] * deviation[:, None, :])
+    matrices = next((out[name] for name in SYMMETRIC if name in out), None)
+    if matrices is not None and matrices.shape[-1] > 1:
+        deviation = np.sqrt(np.einsum("kii->ki", matrices))
+        out["correlations"] = matrices / (deviation[:, :, None] * deviation[:, None, :])
     return out
 
 
 def _places(name: str, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Which entries of one component's array to list: of symmetric matrices the lower triangle."""
-    symmetric = name in ("covariances", "correlations")
+    symmetric = name in (*SYMMETRIC, "correlations")
     least = 1 if name == "correlations" else 0
     return [place for place in np.ndindex(*shape) if not symmetric or place[0] - place[1] >= least]
 
@@ -55,7 +58,7 @@ def unflatten(values: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Params:
         filled = np.zeros(array.shape)
         for slot, place in enumerate(places):
             filled[(slice(None), *place)] = part[:, slot]
-            if name == "covariances":
+            if name in SYMMETRIC:
                 filled[(slice(None), *place[::-1])] = part[:, slot]
         out[name] = filled
     return Params(**out)
@@ -87,7 +90,7 @@ def normal_intervals(
 
     reach, known = ndtri((1 + level) / 2), {**KNOWN, **bounds}
     lower, upper = estimates - reach * errors, estimates + reach * errors
-    variance = [name == "covariances" and place[0] == place[1] for name, _, place in names]
+    variance = [name in SYMMETRIC and place[0] == place[1] for name, _, place in names]
     own = [VARIANCE if own else known.get(name, ANYWHERE) for (name, *_), own in zip(names, variance, strict=True)]
     low, high = np.array(own, float).T
     inside = (low < estimates) & (estimates < high) & (errors > 0)

@@ -119,6 +119,8 @@ _curvature = quick_jit("num_params")(curvature)
 class Local:
     """A fit polished to its maximum on the data it was made from, and what the data say of its errors there.
 
+    Parameters at the end of their range, `num_held` of them, stay there.
+
     Args:
         fit: A `Fit`.
         data: The data of the fit.
@@ -134,13 +136,15 @@ class Local:
         self.problem = bound(fit, data, weights, labels)
         cell, engine = self.problem.cells[0], self.problem.engine
         self.model = cell.accurate
-        size = fit.num_params - ("noise" in fit.terms)  # the volume counts as a parameter, and is not one of the likelihood
         design = not resampling.whole(self.problem.table.weight)
         with precision(np.float64):
             params = MixtureParams(
                 np.log(fit.params.weights),
                 cell.family.adopt(fit.params.asdict(), self.problem.units.centre, self.problem.units.scale),
             )
+            self.num_held = int(getattr(cell.family, "num_held", lambda _: 0)(params.components))
+            size = fit.num_params - self.num_held
+            size -= "noise" in fit.terms  # its volume counts as a parameter, and is not one of the likelihood
             for _ in range(NEWTON_STEPS):
                 here = jax.device_get(_curvature(self.model, params, engine.data, num_params=size, design=design))
                 _refuse(fit, here)

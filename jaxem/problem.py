@@ -296,8 +296,7 @@ class Problem:
             else:
                 crude = [model.family.reference(1, len(self.units.scale), engine.dtype) for model in some]
                 states = engine.begin_at(some, [MixtureParams(np.zeros(1, engine.dtype), point) for point in crude])
-            # The first M-step is the answer where all cells are there.
-            ends = engine.run(some, states, max_steps=2 if self.table.complete else self.options.max_steps)
+            ends = engine.run(some, states, max_steps=self.options.max_steps)
             known |= dict(zip(models, ends.log_likelihood, strict=True))
         return {number: float(value) for number, value in known.items()}
 

@@ -123,6 +123,7 @@ class Family(Protocol[Params, Stats]):
     | `full`                              | whether it has covariances that need not be diagonal                 | False            |
     | `rows_needed(num_features)`         | rows that each component needs, for what is said of a fit that fails | 0                |
     | `alone(total)`                      | log-likelihood of one component on the rows bound, of weight `total` | it is fitted     |
+    | `num_held(params)`                  | how many free parameters are at the end of their range, and stay     | 0                |
     | `with_prior(…)`, `log_prior(…)`     | the family under a `jaxem.Prior`                                     | `prior=` refused |
 
     - A class that inherits `log_joint` and has a `log_prob` of its own needs its own.
@@ -176,8 +177,8 @@ class Family(Protocol[Params, Stats]):
     def publish(self, params: Params, centre: Any, scale: Any) -> dict[str, Any]:
         """Named arrays in the data's units, component axis first: what users see as `Fit.params`.
 
-        Names are identifiers. "means" (k, d), "covariances" (k, d, d), beside "means", and "rates" (k, d) are kept for what they say;
-        "weights", "correlations", "asdict" and "take" mean something else, and are refused.
+        Names are identifiers. "means" (k, d), "covariances" or "scatters" (k, d, d), beside "means", and "rates" (k, d) are kept for
+        what they say; "weights", "correlations", "asdict" and "take" mean something else, and are refused.
         """
         ...
 

@@ -65,7 +65,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         runner_up=next((_published(cell, run.params, terms)[0] for run in cell.leaders(2)[1:]), None),
         terms=terms.told(family, cell.num_components),
         seconds=seconds,
-        source=None if family.name in family_names.names() else family,
+        source=None if family_names.known(family.name) else family,
     )
 
 

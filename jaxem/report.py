@@ -1,4 +1,4 @@
-"""A selection as one page of HTML that needs nothing but itself. Imports families, plot, prior, selection and text."""
+"""A selection as one page of HTML that needs nothing but itself. Imports families, plot, prior, selection, spread and text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ._page import bullets, document, figure, prose, table
 from ._version import __version__
 from .prior import DEFAULT, Prior
 from .selection import select
-from .text import NUMBERED
+from .spread import matrices
+from .text import NUMBERED, degrees
 
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def call(selection: Selection) -> str:
 
 def _variables(selection: Selection) -> dict[str, str]:
     """The variable that stands for each family of the user's own: its name, where that is one and has no other meaning in the call."""
-    own = [name for name in dict.fromkeys(selection.table["family"]) if name not in families.names()]
+    own = [name for name in dict.fromkeys(selection.table["family"]) if not families.known(name)]
     taken = {"jaxem", *inspect.signature(select).parameters}
     taken |= {f"family_{number}" for number in range(len(own))}
     able = [name.isidentifier() and not keyword.iskeyword(name) and name not in taken for name in own]
@@ -169,18 +170,21 @@ def _pictures(selection: Selection, best: Fit | None, data: Any, errors: Standar
 def _parameters(fit: Fit) -> str:
     """Share, rows and each column's mean, with its standard deviation where the family has one."""
     params = fit.params.asdict()
-    if fit.family not in families.names() or not {"means", "rates"} & set(params):  # what its parameters mean, its family knows
+    if not families.known(fit.family) or not {"means", "rates"} & set(params):  # what its parameters mean, its family knows
         return f"<pre>{prose(fit.params)}</pre>"
     means = params["means"] if "means" in params else params["rates"]
-    sds = np.sqrt(np.diagonal(params["covariances"], axis1=1, axis2=2)) if "covariances" in params else None
-    lines = [
-        "<tr><th>cluster</th><th>share</th><th>rows</th>" + "".join(f"<th>{prose(name)}</th>" for name in fit.columns) + "</tr>"
-    ]
+    own, dof = matrices(fit), params.get("dof")
+    sds = None if own is None else np.sqrt(np.diagonal(own, axis1=1, axis2=2))
+    titles = ["cluster", "share", "rows", *([] if dof is None else ["dof"]), *fit.columns]
+    lines = ["<tr>" + "".join(f"<th>{prose(name)}</th>" for name in titles) + "</tr>"]
     for k, weight in enumerate(fit.params.weights):
         spread = [f" ± {sd:.3g}" for sd in sds[k]] if sds is not None else [""] * len(fit.columns)
         values = "".join(f"<td>{mean:.4g}{extra}</td>" for mean, extra in zip(means[k], spread, strict=True))
-        lines.append(f"<tr><td>{k + 1}</td><td>{weight:.2f}</td><td>{fit.sizes[k]:g}</td>{values}</tr>")
+        tail = "" if dof is None else f"<td>{degrees(dof[k])}</td>"
+        lines.append(f"<tr><td>{k + 1}</td><td>{weight:.2f}</td><td>{fit.sizes[k]:g}</td>{tail}{values}</tr>")
     note = "mean ± standard deviation within the cluster" if sds is not None else "expected count"
+    if dof is not None:
+        note = "centre ± scale of a t distribution with dof degrees of freedom"
     return f"{table(lines)}<p><small>{note}; {NUMBERED}.</small></p>{_covariances(fit)}"
 
 
@@ -211,11 +215,12 @@ def _error_table(errors: StandardErrors) -> str:
 
 
 def _covariances(fit: Fit) -> str:
-    matrices = fit.params.asdict().get("covariances")
-    if matrices is None:
+    own = matrices(fit)
+    if own is None:
         return ""
-    text = "\n\n".join(f"cluster {k + 1}\n{np.array2string(matrix, precision=4)}" for k, matrix in enumerate(matrices))
-    return f"<details><summary>Covariances</summary><pre>{prose(text)}</pre></details>"
+    name = "Covariances" if hasattr(fit.params, "covariances") else "Scatter matrices"
+    text = "\n\n".join(f"cluster {k + 1}\n{np.array2string(matrix, precision=4)}" for k, matrix in enumerate(own))
+    return f"<details><summary>{name}</summary><pre>{prose(text)}</pre></details>"
 
 
 def _versions() -> str:

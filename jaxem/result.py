@@ -23,8 +23,10 @@ class Params:
 
     Attributes:
         weights: Mixing weights, shape (k,).
-        means: Gaussian families: shape (k, d), in the data's units.
+        means: Gaussian and t families: shape (k, d), in the data's units; of t components their centres.
         covariances: Gaussian families: shape (k, d, d), whatever the structure.
+        scatters: t families: shape (k, d, d), scatter matrices (a component's covariance is dof / (dof − 2) times its own).
+        dof: t families: degrees of freedom, shape (k,); 10⁶ stands for a Gaussian component.
         rates: Poisson: shape (k, d).
 
     Example:
@@ -35,6 +37,8 @@ class Params:
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+    scatters: np.ndarray
+    dof: np.ndarray
     rates: np.ndarray
 
     if TYPE_CHECKING:  # what a family of the user's own publishes has names of its own
@@ -266,7 +270,11 @@ class Fit(criteria.Scored, Density):
         return posterior(self, data, **counts, sampler=sampler, prior=prior, seed=seed)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fit as `.npz` (arrays and a JSON header, no pickle), whole or not at all; `jaxem.load` reads it."""
+        """Write the fit, whole or not at all; `jaxem.load` reads it.
+
+        Args:
+            path: The file: `.json` for JSON text, else it is an `.npz` file (arrays and a JSON header, no pickle).
+        """
         from .saving import save
 
         save(self, path)

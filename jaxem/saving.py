@@ -27,7 +27,10 @@ TERMS = ("noise", "equal_weights", "prior", "fixed", "labels")
 
 
 def save(fit: Fit, path: str | os.PathLike[str]) -> None:
-    """Write a fit as `.npz`, whole or not at all."""
+    """Write a fit as `.npz`, or as JSON where the path says so, whole or not at all."""
+    if str(os.fspath(path)).endswith(".json"):
+        to_json(fit, path)
+        return
     plain, arrays = _taken_apart(fit)
     _storage.write_arrays(path, {"format": FORMAT, "version": FILE_VERSION, "fit": plain}, arrays)
 
@@ -179,7 +182,7 @@ def _check_shapes(fit: Fit) -> None:
         raise ValueError("its columns are others than were given")
     k, d = fit.num_components, len(fit.columns)
     shapes = {"weights": (k,)}
-    if fit.source is None and fit.family in families.names() and len(fit.params.weights) == k:
+    if fit.source is None and families.known(fit.family) and len(fit.params.weights) == k:
         family = families.resolve(fit.family, d)[0]
         example = family.publish(family.reference(k, d, np.float64), np.zeros(d), np.eye(d))
         shapes |= {name: array.shape for name, array in example.items()}

@@ -14,15 +14,22 @@ if TYPE_CHECKING:
 DRAWS = 10_000  # for the moments of a component: its mean is off by a hundredth of its standard deviation
 
 
+def matrices(fit: Fit) -> np.ndarray | None:
+    """Covariances, or the scatter matrices of t components, shape (k, d, d); None where the family has neither."""
+    known = fit.params.asdict()
+    return known.get("covariances", known.get("scatters"))
+
+
 def moments(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of every column within each cluster, shape (k, d) each.
 
-    Of a family of the user's own that publishes no means and covariances they are those of rows drawn from each component, the same
-    each time: what else it publishes need not be by column, nor a place in the data's units.
+    Of t components, whose variances may be infinite, they are centres and the scatters' diagonals. Of a family of the user's own that
+    publishes no means and covariances they are those of rows drawn from each component, the same each time: what else it publishes
+    need not be by column, nor a place in the data's units.
     """
-    params = fit.params
-    if hasattr(params, "covariances"):
-        return params.means, np.diagonal(params.covariances, axis1=-2, axis2=-1)
+    params, own = fit.params, matrices(fit)
+    if own is not None:
+        return params.means, np.diagonal(own, axis1=-2, axis2=-1)
     if fit.family == "poisson":
         return params.rates, params.rates
     means, variances = [], []

@@ -126,7 +126,11 @@ def standard_errors(
     if kind in ANALYTIC:
         from .information import Local
 
-        covariance = Local(fit, data, weights, labels).published_covariance(flatten, sandwich=kind == "sandwich")
+        local = Local(fit, data, weights, labels)
+        covariance = local.published_covariance(flatten, sandwich=kind == "sandwich")
+        if held := local.num_held:
+            are = "A parameter is" if held == 1 else f"{held} parameters are"
+            said = (f"{are} at the end of the range: errors there are 0, and those of the others take it for given.",)
     else:
         count, words = tabular.count("num_replicates", num_replicates, 2), tabular.seed_words(seed)
         refitted = refits(fit, data, kind, weights, labels, count, words)

@@ -27,6 +27,7 @@ LONGEST_NAME = 20
 MOST_NAMED = 8
 MOST_COLUMNS = 8  # data columns shown
 MOST_CLUSTERS = 20
+NORMAL = 1e5  # degrees of freedom: from here on no data of less than 10⁹ rows would tell a t distribution from a normal one
 MOST_LINES = 40  # of one table, where it can do with fewer columns
 
 Table = list[tuple[str, list[str]]]  # columns: title and entries
@@ -39,7 +40,7 @@ def of_fit(fit: Fit) -> str:
     levels = {"log-likelihood": fit.log_likelihood, "parameters": fit.num_params, "BIC": fit.bic, "ICL": fit.icl}
     facts = [*((name, [level(number)]) for name, number in levels.items()), ("status", [fit.status.name.lower()])]
     trusted = [trust.sentence(fit)] if fit.trust else []
-    own = fit.family not in families.names()  # what its parameters mean, its family knows
+    own = not families.known(fit.family)  # what its parameters mean, its family knows
     return joined(
         filled(head, hang=INDENT),
         upright(facts),
@@ -77,13 +78,14 @@ def clusters(fit: Fit, most_columns: int, most_clusters: int | None = None, firs
         ("cluster", [str(first + j) for j in range(k)]),
         ("share", [f"{share:.{digits}f}" for share in weights]),
         ("weight" if weighted else "rows", [f"{size:,.{int(weighted)}f}" for size in sizes]),
+        *([("dof", [degrees(number) for number in fit.params.dof])] if hasattr(fit.params, "dof") else []),
         *((short(fit.columns[j]), values[j]) for j in shown),
     ]
     if most_clusters is not None:
         table = [(title, entries[:most_clusters]) for title, entries in table]
         if fit.noise is not None:
             noise = ["-1", f"{fit.noise_weight:.{digits}f}", f"{fit.num_rows - sizes.sum():,.{int(weighted)}f}"]
-            noise += [""] * len(shown)
+            noise += [""] * (len(table) - len(noise))
             table = [(title, [*entries, entry]) for (title, entries), entry in zip(table, noise, strict=True)]
         if k > most_clusters:
             caption += f"; the first {most_clusters} clusters of {k}"
@@ -98,9 +100,15 @@ def _parameters(fit: Fit) -> tuple[list[list[str]], str]:
     if fit.family == "poisson":
         return [numbers(column, np.sqrt(column)) for column in means.T], "rates: expected count"
     pairs = zip(means.T, np.sqrt(variances).T, strict=True)
-    return [[f"{m} ± {s}" for m, s in zip(numbers(mean, sd), numbers(sd, sd), strict=True)] for mean, sd in pairs], (
-        "mean ± standard deviation within the cluster"
-    )
+    said = "mean ± standard deviation within the cluster"
+    if hasattr(fit.params, "dof"):
+        said = "centre ± scale of a t distribution with dof degrees of freedom"
+    return [[f"{m} ± {s}" for m, s in zip(numbers(mean, sd), numbers(sd, sd), strict=True)] for mean, sd in pairs], said
+
+
+def degrees(dof: float) -> str:
+    """Degrees of freedom with three digits; so many that a t distribution is a normal one are infinite."""
+    return f"{dof:.3g}" if dof < NORMAL else "∞"
 
 
 def of_params(params: Params) -> str:

@@ -36,7 +36,8 @@ def sentence(fit: Any) -> str:
     """The trust report's first sentence, from the facts behind a fit's level."""
     if fit.closed:
         why = "every row has a label, so that nothing is left to search: the optimum is that of a single M-step"
-        why = "one component has one optimum, in closed form" if fit.num_components == 1 else why
+        if fit.num_components == 1:
+            why = "one component has one optimum" + (", in closed form" if not hasattr(fit.params, "dof") else "")
         doubt = "" if fit.trust == HIGH else ", but there a component is next to singular or rests on too few rows"
         return f"{fit.trust.capitalize()}: {why}{doubt}."
     reached, replicated = "no start reached the best log-likelihood, only moves did", fit.replicated

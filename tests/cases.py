@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
-from jaxem.families import Poisson, gaussian
+from jaxem.families import Poisson, gaussian, student
 from jaxem.models.mixture import Mixture, MixtureParams
 from jaxem.protocol import Data
 
@@ -35,11 +35,15 @@ class Case:
         x: Rows, shape (n, d).
         random: Draws legal params: rng -> arrays by name, component axis first.
         log_density: (params, x) -> log-density of every row under every component, shape (k, n).
-        estimate: (x, resp) -> maximum-likelihood params for responsibilities (k, n).
+        estimate: (x, resp, at) -> params after an M-step with responsibilities (k, n), whatever was assumed before; where that
+            matters, after an E-step at params, or after none.
         moments: params -> means (k, d) and covariances (k, d, d).
         rule: Places in one column and their weights, in which the density of the column sums to one: values with weight 1 where these
             can be counted, else a quadrature; None for Gaussians. There are as many points as places to the number of columns.
+        fewer: Makes the same case with so few columns that sums over places can be had.
         accuracy: To what the M-step is exact; below rounding where it iterates in more than one direction at a time.
+        only_labels: Whether labels are all that is latent: the statistics then have all that rows say of the params, and what the
+            M-step maximises is the expected log-density of rows and labels.
     """
 
     name: str
@@ -47,10 +51,12 @@ class Case:
     x: np.ndarray
     random: Callable[[np.random.Generator], Published]
     log_density: Callable[[Published, np.ndarray], np.ndarray]
-    estimate: Callable[[np.ndarray, np.ndarray], Published]
+    estimate: Callable[..., Published]
     moments: Callable[[Published], tuple[np.ndarray, np.ndarray]]
     rule: tuple[np.ndarray, np.ndarray] | None = None
+    fewer: Callable[[], Case] | None = None
     accuracy: float = 1e-10
+    only_labels: bool = True
 
     @property
     def d(self) -> int:
@@ -229,7 +235,7 @@ def normal(code: str, d: int) -> Case:
         pairs = zip(params["means"], params["covariances"], strict=True)
         return np.stack([np.atleast_1d(stats.multivariate_normal(m, c).logpdf(rows)) for m, c in pairs])
 
-    def estimate(rows: np.ndarray, resp: np.ndarray) -> Published:
+    def estimate(rows: np.ndarray, resp: np.ndarray, at: Published | None = None) -> Published:
         means = np.stack([np.average(rows, axis=0, weights=r) for r in resp])
         own = np.stack([np.cov(rows.T, aweights=r, ddof=0).reshape(d, d) for r in resp])
         return {"means": means, "covariances": structured(code, own, resp.sum(1))}
@@ -242,6 +248,7 @@ def normal(code: str, d: int) -> Case:
         log_density=log_density,
         estimate=estimate,
         moments=lambda params: (params["means"], params["covariances"]),
+        fewer=(lambda: normal(code, 2)) if d > 2 else None,
         accuracy=1e-7 if code in ("EVE", "VVE") else 1e-10,
     )
 
@@ -259,9 +266,58 @@ def _poisson(d: int) -> Case:
         x=x,
         random=lambda rng: {"rates": rng.uniform(1.0, 12.0, size=(K, d))},
         log_density=log_density,
-        estimate=lambda rows, resp: {"rates": np.stack([np.average(rows, axis=0, weights=r) for r in resp])},
+        estimate=lambda rows, resp, at=None: {"rates": np.stack([np.average(rows, axis=0, weights=r) for r in resp])},
         moments=lambda params: (params["rates"], params["rates"][:, :, None] * np.eye(d)),
         rule=(np.arange(90.0), np.ones(90)),
+    )
+
+
+def _student(code: str, d: int) -> Case:
+    x = _normal_rows(d)
+
+    def random(rng: np.random.Generator) -> Published:
+        published = normal(code, d).random(rng)
+        return {"means": published["means"], "scatters": published["covariances"], "dof": rng.uniform(8, 40, size=K)}
+
+    def log_density(params: Published, rows: np.ndarray) -> np.ndarray:
+        each = zip(params["means"], params["scatters"], params["dof"], strict=True)
+        return np.stack([np.atleast_1d(stats.multivariate_t(m, c, df=nu).logpdf(rows)) for m, c, nu in each])
+
+    def estimate(rows: np.ndarray, resp: np.ndarray, at: Published | None = None) -> Published:
+        """Peel & McLachlan 2000, eq. 20 to 30; and a step of the tail 1/ν, as cautious as the family says that it is."""
+        factor, dof = np.ones_like(resp), np.full(len(resp), 10.0)
+        if at is not None:
+            means, scatters, nu = (at[name][-len(resp) :] for name in ("means", "scatters", "dof"))
+            away = rows - means[:, None]
+            square = np.einsum("kni,kij,knj->kn", away, np.linalg.inv(scatters), away)
+            nu = nu[:, None]
+            factor = (nu + d) / (nu + square)
+            by_dof = special.digamma((nu + d) / 2) - special.digamma(nu / 2) - d / nu - np.log1p(square / nu)
+            score = -(nu**2) / 2 * (by_dof + (nu + d) * square / (nu * (nu + square)))
+            step = (resp * score).sum(1) / (3 * (resp * score**2).sum(1))
+            tail = 1 / nu[:, 0]
+            dof = 1 / np.clip(np.clip(tail + step, tail / 4, tail * 4), 1e-6, 1.0)
+        means = np.einsum("kn,nd->kd", resp * factor, rows) / (resp * factor).sum(1)[:, None]
+        away = rows - means[:, None]
+        own = np.einsum("kn,kni,knj->kij", resp * factor, away, away) / resp.sum(1)[:, None, None]
+        return {"means": means, "scatters": structured(code, own, resp.sum(1)), "dof": dof}
+
+    # Of a column of these rows: the tails fall off like powers, and with x = sinh u like exponentials.
+    places = np.arange(-14, 14, 0.01)
+    return Case(
+        name=f"t{code}-{d}",
+        unbound=student(code, univariate=d == 1),
+        x=x,
+        random=random,
+        log_density=log_density,
+        estimate=estimate,
+        moments=lambda params: (
+            params["means"],
+            params["scatters"] * (params["dof"] / (params["dof"] - 2))[:, None, None],
+        ),
+        rule=(x[:, 0].mean() + np.sinh(places), 0.01 * np.cosh(places)),
+        fewer=(lambda: _student("V", 1)) if d > 1 else None,
+        only_labels=False,
     )
 
 
@@ -271,4 +327,6 @@ CASES = [
     normal("E", 1),
     normal("V", 1),
     _poisson(2),
+    _student("V", 1),
+    _student("VVV", 2),
 ]

@@ -405,7 +405,10 @@ class TestFixed:
             ({"fixed": {"means": [1, 2]}}, r"means must be finite numbers of shape \(k, d\)"),
             ({"fixed": {"covariances": -np.array([np.eye(2)] * 2)}}, "symmetric positive definite"),
             ({"fixed": {"covariances": [np.eye(2)] * 2}, "family": "EEE"}, "use family='VVV'"),
-            ({"fixed": {"means": [[1, 1], [2, 2]]}, "family": "poisson", "data": np.ones((9, 2))}, "'poisson' has no means"),
+            (
+                {"fixed": {"means": [[1, 1], [2, 2]]}, "family": "poisson", "data": np.ones((9, 2))},
+                "of Gaussian families, and this one is 'poisson'",
+            ),
         ],
     )
     def test_bad_values(self, rows, asked, sentence):

@@ -13,28 +13,51 @@ from .._pytree import replace
 from .gaussian import STRUCTURES, UNIVARIATE, Gaussian, fix, gaussian
 from .own import check_family, check_published
 from .poisson import Poisson
+from .student import Student, student
 
 
-__all__ = ["Gaussian", "Poisson", "fix", "gaussian", "kind", "names", "resolve", "settled", "standardised"]
+__all__ = [
+    "Gaussian",
+    "Poisson",
+    "Student",
+    "fix",
+    "gaussian",
+    "kind",
+    "known",
+    "names",
+    "resolve",
+    "settled",
+    "standardised",
+    "student",
+]
 
 ALIGNED_FROM = 4  # columns from which a program of its own pays for diagonal covariances
 
 SKLEARN = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 
 OTHERS = {"poisson": Poisson}  # families that are made by their name alone
+T = "t"  # before a structure's code: t components
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `resolve` knows, a group before its members."""
-    return ("gaussian", *STRUCTURES, *UNIVARIATE, *SKLEARN, *OTHERS)
+    """Every name that `resolve` knows, a group before its members; after those of t components, and a colon, degrees of freedom."""
+    codes = (*STRUCTURES, *UNIVARIATE)
+    return ("gaussian", *codes, *SKLEARN, *OTHERS, "student", *(T + code for code in codes))
+
+
+def known(name: str) -> bool:
+    """Whether a fit's family is one that comes with jaxem."""
+    plain, colon, _ = name.partition(":")
+    return plain in names() and (not colon or plain[0] == T)
 
 
 def resolve(families: Any, num_features: int) -> list[Any]:
     """The families that a user means, each once.
 
     Args:
-        families: A name, a `Family`, or a list of them. "gaussian" is every structure; scikit-learn's covariance types and, in one
-            dimension, all structure codes are understood.
+        families: A name, a `Family`, or a list of them. "gaussian" is every structure, "student" the same of t components, whose codes
+            begin with a t: "tVVV", or "tVVV:equal" and "tVVV:4" for common and for known degrees of freedom. scikit-learn's covariance
+            types and, in one dimension, all structure codes are understood.
         num_features: Columns of the data.
     Raises:
         ValueError: for an unknown name, with the nearest known one; for two families of one name; or for no family at all.
@@ -77,7 +100,7 @@ def kind(family: Any) -> Any:
 
 def _built_in(family: Any) -> bool:
     """Whether a family comes with jaxem, and is none that was made from one."""
-    return type(family) in (Gaussian, *OTHERS.values())
+    return type(family) in (Gaussian, Student, *OTHERS.values())
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -88,11 +111,22 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _alike(families: list[Any], num_features: int) -> list[Any]:
-    """Gaussian families in one program, whatever their structures."""
-    some = [family for family in families if isinstance(family, Gaussian)]
-    has = {name: any(getattr(family, name) for family in some) for name in ("with_axes", "with_volumes")}
-    aligned = num_features >= ALIGNED_FROM and all(family.structure.aligned for family in some)
-    return [replace(family, **has, aligned=aligned) if isinstance(family, Gaussian) else family for family in families]
+    """Gaussian families in one program, whatever their structures, and t families in another."""
+    gaussians = _in_one([family for family in families if isinstance(family, Gaussian)], num_features)
+    students = _in_one([family.normal for family in families if isinstance(family, Student)], num_features)
+
+    def shared(family: Any) -> Any:
+        if isinstance(family, Student):
+            return replace(family, normal=replace(family.normal, **students))
+        return replace(family, **gaussians) if isinstance(family, Gaussian) else family
+
+    return [shared(family) for family in families]
+
+
+def _in_one(families: list[Gaussian], num_features: int) -> dict[str, bool]:
+    """What the program of some Gaussian families must have."""
+    has = {name: any(getattr(family, name) for family in families) for name in ("with_axes", "with_volumes")}
+    return has | {"aligned": num_features >= ALIGNED_FROM and all(family.structure.aligned for family in families)}
 
 
 def _one(item: Any, num_features: int) -> list[Any]:
@@ -102,11 +136,15 @@ def _one(item: Any, num_features: int) -> list[Any]:
             raise TypeError(f"a family is a name or an object with the Family methods, got {item!r}")
         if not _built_in(item):
             check_family(item)
-            if item.name.lower() in map(str.lower, names()):
+            if known(item.name) or item.name.lower() in map(str.lower, names()):
                 raise ValueError(f"the name {item.name!r} is that of a family which comes with jaxem: give yours another")
         return [item]
     if item.lower() in OTHERS:
         return [OTHERS[item.lower()]()]
+    plain, _, dof = item.lower().partition(":")
+    if plain == "student" or (plain[:1] == T and plain[1:].upper() in (*STRUCTURES, *UNIVARIATE)):
+        inside = _one("gaussian" if plain == "student" else plain[1:], num_features)
+        return [student(normal.name, dof=dof or None, univariate=univariate) for normal in inside]
     if item.lower() == "gaussian":
         return [gaussian(code, univariate=univariate) for code in (UNIVARIATE if univariate else STRUCTURES)]
     code = SKLEARN.get(item.lower(), item.upper())
@@ -119,10 +157,8 @@ def _one(item: Any, num_features: int) -> list[Any]:
         raise ValueError(f"family {item!r} is for data of one column, and these have {num_features}; use {wider!r}")
     near = difflib.get_close_matches(item.upper(), [name.upper() for name in names()], n=9, cutoff=0.6)
     nearest = max(near, key=lambda name: _likeness(name, item.upper()), default=None)
-    known = next((name for name in names() if name.upper() == nearest), None)
-    raise ValueError(
-        f"unknown family {item!r}: " + (f"did you mean {known!r}?" if known else f"known are {', '.join(names())}")
-    )
+    name = next((name for name in names() if name.upper() == nearest), None)
+    raise ValueError(f"unknown family {item!r}: " + (f"did you mean {name!r}?" if name else f"known are {', '.join(names())}"))
 
 
 def _likeness(name: str, given: str) -> tuple[float, int]:

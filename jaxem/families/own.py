@@ -25,12 +25,13 @@ OPTIONAL = (  # what the engine looks for, and what it must be then
     *((name, "True or False") for name in ("standardise", "linear", "full", "smooth", "shareable")),
     *(
         (name, "a method")
-        for name in ("check_rows", "log_joint", "observed", "rows_needed", "alone", "with_prior", "log_prior")
+        for name in ("check_rows", "log_joint", "observed", "rows_needed", "alone", "num_held", "with_prior", "log_prior")
     ),
     ("bounds", "a dict"),
 )
 RESERVED = ("weights", "correlations", "asdict", "take")  # by the mixture, by the table of standard errors, by `Params`
-PLACES = {"means": "(k, d)", "rates": "(k, d)", "covariances": "(k, d, d)"}  # names that mean the same everywhere
+MATRICES = ("covariances", "scatters")
+PLACES = {"means": "(k, d)", "rates": "(k, d)"} | dict.fromkeys(MATRICES, "(k, d, d)")  # names that mean the same everywhere
 PROBE = 2  # components
 
 
@@ -90,9 +91,10 @@ def check_published(family: Any, num_features: int, dtype: Any) -> None:
                 "expected: the component axis comes first"
                 + (f", and {name!r} is kept for such arrays" if name in PLACES else "")
             )
-    if "covariances" in shapes and "means" not in shapes:
+    about = next((name for name in MATRICES if name in shapes), None)
+    if about and "means" not in shapes:
         raise ValueError(
-            f"{whose} publishes 'covariances' and no 'means' that they are about: publish both, or choose another name"
+            f"{whose} publishes {about!r} and no 'means' that they are about: publish both, or choose another name"
         )
     for name, bounds in getattr(family, "bounds", {}).items():
         low, high = bounds if np.shape(bounds) == (2,) else (0, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes, figure
-from ..spread import moments, separation
+from ..spread import matrices, moments, separation
 from ._style import (
     GREY,
     PALE,
@@ -67,7 +67,7 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
         legend_above(ax, title=title)
         return ax
     pair = two_columns(fit, columns)
-    gaussian, counts = hasattr(fit.params, "covariances"), _counts(fit, rows)
+    round_, counts = matrices(fit) is not None, _counts(fit, rows)
     points, labels = rows[:, pair], fit.predict(rows)
     if counts:
         points = points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape)
@@ -77,12 +77,12 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
     centres, variances = (values[:, pair] for values in moments(fit))
     for k in range(fit.num_components):
         ax.scatter(*points[labels == k].T, color=colour(k), marker=marker(k), label=share(fit, k), **look)
-        if gaussian:
+        if round_:
             regions(fit, k, pair, ax)
         else:
             bars(centres[k], np.sqrt(variances[k]), k, ax)
     ax.set(xlabel=fit.columns[pair[0]], ylabel=fit.columns[pair[1]])
-    drawn = "ellipses: 50 % and 95 % of each cluster" if gaussian else "bars: mean ± standard deviation"
+    drawn = "ellipses: 50 % and 95 % of each cluster" if round_ else "bars: mean ± standard deviation"
     legend = legend_above(ax, title=f"{title}; {drawn}", markerscale=3 if crowded else 1.2)
     for handle in filter(None, legend.legend_handles):
         handle.set_alpha(1)
@@ -90,14 +90,17 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
 
 
 def regions(fit: Fit, k: int, pair: list[int], ax: Axes) -> None:
-    """The regions of highest density of one Gaussian component in two columns: {x: (x-m)' S^-1 (x-m) <= -2 log(1-p)}."""
+    """The regions of highest density of one component in two columns, {x: (x-m)' S^-1 (x-m) <= l}, for Gaussian and t components."""
     from matplotlib.patches import Ellipse
 
-    centre, covariance = fit.params.means[k, pair], fit.params.covariances[k][np.ix_(pair, pair)]
+    known = fit.params.asdict()
+    covariance = known["covariances" if "covariances" in known else "scatters"][k][np.ix_(pair, pair)]
+    centre, half = fit.params.means[k, pair], known["dof"][k] / 2 if "dof" in known else np.inf
     values, vectors = np.linalg.eigh(covariance)
     angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
     for region, style in zip(REGIONS, ("-", "--"), strict=True):
-        minor, major = 2 * np.sqrt(np.maximum(values, 0) * -2 * math.log(1 - region))
+        level = -2 * math.log(1 - region) if np.isinf(half) else 2 * half * math.expm1(-math.log(1 - region) / half)
+        minor, major = 2 * np.sqrt(np.maximum(values, 0) * level)
         ax.add_patch(
             Ellipse(tuple(centre), major, minor, angle=angle, fill=False, edgecolor=dark(k), linewidth=1.3, linestyle=style)
         )
@@ -113,7 +116,7 @@ def bars(centre: np.ndarray, spread: np.ndarray, k: int, ax: Axes) -> None:
 
 def _counts(fit: Fit, x: np.ndarray) -> bool:
     """Whether rows are whole numbers, and the family one that may give nothing but whole numbers a chance."""
-    return not hasattr(fit.params, "covariances") and bool((np.isnan(x) | (x == np.floor(x))).all())
+    return matrices(fit) is None and bool((np.isnan(x) | (x == np.floor(x))).all())
 
 
 def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
@@ -124,7 +127,8 @@ def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
         edges = np.arange(x.min() - 0.5, x.max() + step, step)
         grid = np.unique(np.linspace(x.min(), x.max(), 512).round())
     else:
-        sds = np.sqrt(np.ravel(getattr(fit.params, "covariances", np.inf)))  # of a family that has none, no bar is too wide
+        own = matrices(fit)
+        sds = np.sqrt(np.ravel(np.inf if own is None else own))  # of a family that has none, no bar is too wide
         most = max(len(np.histogram_bin_edges(x, "fd")) - 1, np.ptp(x) / sds.min(), 10)
         edges = np.linspace(x.min(), x.max(), math.ceil(min(most, MOST_BARS)) + 1)
         margin = 0.05 * np.ptp(x)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes
-from ..spread import moments
+from ..spread import matrices, moments
 from ._style import GREY, colour, legend_above, marker, share
 
 
@@ -39,7 +39,8 @@ def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = No
     centre = (weights * means).sum(0)
     unit = np.sqrt((weights * (within + (means - centre) ** 2)).sum(0))
     known = {} if errors is None else errors.params.asdict()
-    of_means = known.get("rates") if fit.family == "poisson" else known.get("means") if "covariances" in known else None
+    centres = "rates" if fit.family == "poisson" else "means" if matrices(fit) is not None else ""
+    of_means = known.get(centres)
     bars = np.sqrt(within) if of_means is None else NORMAL_95 * of_means
     places = np.arange(len(fit.columns))
     for k in range(fit.num_components):

@@ -54,7 +54,8 @@ def select(
         data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there. A column
             that is constant is left out, with a warning.
         families: A name, a `Family` or a list. "gaussian" is every covariance structure; structures go by mclust's codes ("VVV") or
-            scikit-learn's ("full"); "poisson" is for counts.
+            scikit-learn's ("full"). "student" is all of these of t components, for heavy tails; single ones are "tVVV" and, with degrees of
+            freedom in common or known, "tVVV:equal" and "tVVV:4". "poisson" is for counts.
         num_components: The numbers of components to try.
         criterion: What to minimise: "aic", "aicc", "bic", "caic", "sabic", "hqic", "icl", "clc", "nec", "slope" or "sbic". Lower is
             better (mclust's signs are the opposite).

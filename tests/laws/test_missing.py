@@ -105,6 +105,7 @@ def test_density_is_scipys_marginal(case, family, rng):
     agree(got - offset(case), marginals(case, published), atol=1e-9)
 
 
+@pytest.mark.only_labels
 def test_em_step_is_the_textbooks(case, family, rng):
     """Against conditional means and covariances worked out row by row, and the M-step on the complete rows they stand for."""
     published, params = case.params(rng)
@@ -193,7 +194,7 @@ def test_every_row_has_its_place(num_rows, coarse, rng):
 
 
 def test_cases_are_all_structures():
-    assert {case.name.split("-")[0] for case in CASES} >= {"EII", "VEV", "VVV", "E", "poisson"}
+    assert {case.name.split("-")[0] for case in CASES} >= {"EII", "VEV", "VVV", "E", "poisson", "tVVV"}
 
 
 def test_batches_with_other_holes_share_programs(rng):

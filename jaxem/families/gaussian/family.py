@@ -196,7 +196,7 @@ class Gaussian:
     @inlined
     def log_joint(self, params: GaussianParams, log_weights: Float[Array, " k"], x: Float[Array, "d n"]) -> Float[Array, "k n"]:
         """The same with log-weights added: in the constant of θ they cost nothing."""
-        log_peak = self._log_normaliser(params) + log_weights
+        log_peak = self.log_peak(params) + log_weights
         if self.residuals:
             white = whitened(params.whitener, params.mean, x)
             return log_peak[:, None] - 0.5 * jnp.sum(white**2, axis=1)
@@ -204,9 +204,18 @@ class Gaussian:
         log_peak = jnp.maximum(log_peak, jnp.finfo(x.dtype).min / 4)  # a matrix product may take −∞ apart, into ∞ − ∞
         return contract("kf,fn->kn", self._natural(params, log_peak)[:, used], monomials(x, used))
 
+    @inlined
+    def squares(self, params: GaussianParams, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
+        """Squared distances of every row from every mean, in units of the component (Mahalanobis)."""
+        if self.residuals:
+            return jnp.sum(whitened(params.whitener, params.mean, x) ** 2, axis=1)
+        used = self.used(x.shape[0])
+        theta = self._natural(params, jnp.zeros(len(params.mean), x.dtype))[:, used]
+        return jnp.maximum(-2 * contract("kf,fn->kn", theta, monomials(x, used)), 0.0)
+
     def observed(self, params: GaussianParams, missing: Int[Array, " q"]) -> Observed:
         """The components where the columns `missing` are not seen: marginal densities, and statistics by conditional expectation."""
-        return observed(self, params, self._log_normaliser(params), missing)
+        return observed(self, params, self.log_peak(params), missing)
 
     def used(self, d: int) -> np.ndarray:
         """Which of the monomials Φ the program needs: all, or those without products of two columns."""
@@ -237,9 +246,9 @@ class Gaussian:
         if self.residuals:
             params = replace(params, mean=params.mean - at.mean)  # the moments are about the means they were taken at
         moments = jnp.concatenate([stats.count[:, None], stats.first, stats.second], axis=1)
-        return jnp.sum(self._natural(params, self._log_normaliser(params)) * moments)
+        return jnp.sum(self._natural(params, self.log_peak(params)) * moments)
 
-    def _log_normaliser(self, params: GaussianParams) -> Float[Array, " k"]:
+    def log_peak(self, params: GaussianParams) -> Float[Array, " k"]:
         """Log-density at the mean."""
         log_scale, _ = self._split(params.whitener)
         return jnp.sum(log_scale, -1) - 0.5 * params.mean.shape[-1] * LOG_2PI

@@ -79,7 +79,8 @@ def fix(family: Any, given: dict[str, np.ndarray], centre: np.ndarray, scale: np
         ValueError: for another family, a covariance that is not positive definite, or covariances given to a structure of its own.
     """
     if not isinstance(family, Gaussian):
-        raise ValueError(f"fixed: the family {family.name!r} has no {' and no '.join(given)}: leave fixed=None")
+        what = " and ".join(given)
+        raise ValueError(f"fixed holds {what} of Gaussian families, and this one is {family.name!r}: leave fixed=None")
     if "covariances" in given and family.name not in ("VVV", "V"):
         raise ValueError(
             f"fixed covariances leave no structure to estimate: use family='VVV' (or 'V' for one column), got {family.name!r}"
