@@ -169,11 +169,24 @@ class Cell:
         able = [run for run in self.runs if run.finalist and not run.status.failed]
         return [run for run in able if run.admissible] or able
 
-    def replicates(self) -> int:
-        """How many independent starts ended in the best optimum."""
+    def followed(self) -> tuple[int, int]:
+        """How many independent starts were followed to an end, and how many of them to the best optimum.
+
+        One that was as high as the best already when the first stage was over, and left because another was too, counts as well: where
+        optima are found easily, all starts but one end so.
+        """
         if self.scout is not None:
-            return self.scout.replicates()
-        return sum(self._same_optimum(run) for run in self.runs if run.origin == "start" and run.finalist)
+            return self.scout.followed()
+        starts = [run for run in self.runs if run.origin == "start"]
+        finalists = [run for run in starts if run.finalist]
+        arrived = sum(not run.finalist and self._arrived(run) for run in starts)
+        return len(finalists) + arrived, sum(self._same_optimum(run) for run in finalists) + arrived
+
+    def _arrived(self, run: Run) -> bool:
+        """Whether a run that was left had the best objective but for what would keep it from being distinct."""
+        if self.best is None or run.status.failed or not run.admissible:
+            return False
+        return abs(run.objective - self.best.objective) <= DISTINCT
 
     def _same_optimum(self, run: Run) -> bool:
         """Whether a finalist ended where the best one did, in objective and in params."""

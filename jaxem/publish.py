@@ -29,7 +29,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
     offset = units.offset_of(units.table.weight)
     params, order = _published(cell, best.params, terms)
     searched = best.kind != GIVEN
-    replicated = cell.replicates() if searched else 0
+    followed, replicated = cell.followed() if searched else (0, 0)
     level = trust.level(cell.closed, replicated, cell.stable, cell.beside) if searched else ""
     starts_made = [run for run in cell.searched if run.origin == "start" and searched]
     return Fit(
@@ -48,7 +48,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         entropy=max(0.0, float(summary.entropy)),
         log_likelihood_of_one=None if alone is None else alone + offset,
         num_restarts=len(starts_made),
-        num_finalists=sum(run.finalist for run in starts_made),
+        num_finalists=followed,
         replicated=replicated,
         improved=cell.improved,
         stable=cell.stable,

@@ -86,7 +86,7 @@ class Fit(criteria.Scored, Density):
         sizes: Rows (or weight) assigned to each component, shape (k,).
         log_assigned: Σ w log max_k z, for ICL.
         num_restarts: Independent starts made.
-        num_finalists: How many of them were run to convergence.
+        num_finalists: How many of them were run to convergence or, after the first stage, were within 0.05 nats of the best already.
         replicated: How many of these ended in this optimum.
         improved: Whether moves (split, merge) raised the log-likelihood above that of all starts.
         stable: Whether every move from the best fits beside it was tried, and found nothing better; None if no moves were made.

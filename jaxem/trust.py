@@ -1,9 +1,9 @@
 """How far a result can be trusted: was the best log-likelihood replicated, and stable under moves? Imports the standard library only.
 
 The levels and their error rates are measured (`experiments/trust`): over 13 data sets, 14 structures, K = 2..9 and three seeds, how
-often a result of this level was later beaten by more than 0.05 nats by a search with five times as many starts. High: 26 of 1,100;
-fair: 89 of 890; low: 650 of 1,752. Of fits alone, one K each, splits and merges of their own components find less, and more starts must
-agree: then 10 of 278, 51 of 313 and 256 of 688 were beaten (`alone.py`, which finds the levels as good with a prior).
+often a result of this level was later beaten by more than 0.05 nats by a search with five times as many starts. High: 13 of 1,411;
+fair: 100 of 577; low: 661 of 1,754. Of fits alone, one K each, splits and merges of their own components find less, and more starts must
+agree: then 19 of 613, 19 of 142 and 274 of 524 were beaten (`alone.py`, which finds the levels as good with a prior).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 HIGH, FAIR, LOW = "high", "fair", "low"
-BEATEN = {HIGH: "2 to 4", FAIR: "10 to 16", LOW: "37"}  # in 100 results of this level, of a selection and alone
+BEATEN = {HIGH: "1 to 3", FAIR: "13 to 17", LOW: "38 to 52"}  # in 100 results of this level, of a selection and alone
 
 
 def level(closed: bool, replicated: int, stable: bool | None, beside: bool = True) -> str:
@@ -24,7 +24,7 @@ def level(closed: bool, replicated: int, stable: bool | None, beside: bool = Tru
         stable: Whether every move was tried, and found nothing better; None if no moves were made.
         beside: Whether the moves came from fits with one component more or fewer; those of a fit alone find less.
     """
-    high, fair = (2, 1) if beside else (4, 2)
+    high, fair = (3, 1) if beside else (5, 3)
     if closed or (stable and replicated >= high):
         return HIGH
     if (stable and replicated >= fair) or (stable is None and replicated >= 3):
@@ -42,10 +42,11 @@ def sentence(fit: Any) -> str:
         return f"{fit.trust.capitalize()}: {why}{doubt}."
     reached, replicated = "no start reached the best log-likelihood, only moves did", fit.replicated
     if replicated:
-        of = f"{replicated} of the {fit.num_finalists} finalists"
-        if replicated == fit.num_finalists:
-            of = {1: "the one finalist", 2: "both finalists"}.get(replicated, f"all {replicated} finalists")
-        reached = f"{of} reached the best log-likelihood"
+        followed = fit.num_finalists
+        who = {1: "the one start that was", 2: "both starts that were"}.get(followed, f"all {followed} starts that were")
+        if replicated < followed:
+            who = f"{replicated} of the {followed} starts that were"
+        reached = f"{who} followed reached the best log-likelihood"
     moved = {
         None: "no moves were tried, so how often such results are later beaten is not known",
         True: f"splitting or merging clusters did not improve it{' any further' if fit.improved else ''}",

@@ -184,7 +184,7 @@ class TestRestarts:
         assert len(points) == np.isfinite(runs["log_likelihood"]).sum()
         assert (np.diff(points[:, 1]) >= 0).all()
         best = selection["EEE", 3]
-        assert f"{best.replicated} of {best.num_finalists} finalists" in ax.get_legend().get_title().get_text()
+        assert f"{best.replicated} of {best.num_finalists} starts that were followed" in ax.get_legend().get_title().get_text()
 
     def test_runs_next_to_singular_are_hollow_and_explained(self, selection):
         assert "next to singular, never chosen" not in labels(plot.restarts(selection, "EEE", 3))

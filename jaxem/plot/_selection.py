@@ -106,7 +106,7 @@ def restarts(selection: Selection, family: str, num_components: int, ax: Axes | 
     runs["rank"] = np.arange(1, len(runs) + 1)
     ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     order, level = "run, highest log-likelihood first", "nats below the best"
-    reached = f"{fit.replicated} of {fit.num_finalists} finalists among the starts reached the best"
+    reached = f"{fit.replicated} of {fit.num_finalists} starts that were followed reached the best"
     if few.any():
         order += f": {(~few).sum()} on all rows, then {few.sum()} on a subsample"
         level = f"{level} on the same rows"
