@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .selection import Selection
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A table as for jaxem select; - is standard input.")]
-Family = Annotated[str, typer.Option(metavar="NAMES", help="gaussian (structures with a conjugate prior), poisson, or codes.")]
+Family = Annotated[
+    str, typer.Option(metavar="NAMES", help="gaussian or student (structures with a conjugate prior), poisson, or codes.")
+]
 Components = Annotated[str, typer.Option(metavar="K", help="The number of clusters, or numbers to choose from by BIC: 1:9.")]
 Sampler = Annotated[str, typer.Option(metavar="NAME", help="auto, gibbs, nuts or laplace.")]
 Prior = Annotated[str, typer.Option(metavar="NAME", help="weak, fraley-raftery or richardson-green.")]
@@ -113,7 +115,8 @@ def _sampled(tables: Tables, family: str, components: str, seed: int, cache: boo
     from .selection import select
 
     known = [code for code in SHAPES if (len(code) == 1) == (frame.shape[1] == 1)]
-    families = [one for name in listed(family) for one in (known if name.lower() == "gaussian" else [name])]
+    groups = {"gaussian": known, "student": [f"t{code}" for code in known]}
+    families = [one for name in listed(family) for one in groups.get(name.lower(), [name])]
     selection = select(frame, families, numbers(components), seed=seed)
     return selection, selection.best.posterior(frame, seed=seed, **asked)
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Ellipse
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
@@ -36,6 +40,26 @@ def axes(ax: Axes | None = None, size: tuple[float, float] = SIZE) -> Axes:
     made = whole.add_subplot()
     made.spines[["top", "right"]].set_visible(False)
     return _shown(made, whole)
+
+
+def ellipse(mean: np.ndarray, matrix: np.ndarray, region: float, dof: float = np.inf, **look: Any) -> Ellipse:
+    """The region of highest density that holds a share of a Gaussian or t distribution in two columns.
+
+    Args:
+        mean: Its centre, shape (2,).
+        matrix: Covariance or scatter matrix, shape (2, 2).
+        region: The share.
+        dof: Degrees of freedom.
+        **look: What matplotlib's `Ellipse` takes.
+    """
+    from matplotlib.patches import Ellipse
+
+    values, vectors = np.linalg.eigh(matrix)
+    angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
+    rest = -math.log(1 - region)  # {x: (x−m)' S⁻¹ (x−m) ≤ level}
+    level = 2 * rest if np.isinf(dof) else dof * math.expm1(2 * rest / dof)
+    minor, major = 2 * np.sqrt(np.maximum(values, 0) * level)
+    return Ellipse(tuple(mean), major, minor, angle=angle, fill=False, **look)
 
 
 def _shown(value: Any, whole: Any) -> Any:

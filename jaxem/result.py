@@ -244,7 +244,7 @@ class Fit(criteria.Scored, Density):
             num_warmup: Steps of each chain before the draws that are kept.
             num_samples: Draws kept of each chain.
             sampler: "gibbs" (conjugate, the fastest), "nuts" (NumPyro's), "laplace" (no chain: the normal approximation at the
-                posterior's peak), or "auto": Gibbs where the prior is conjugate, as all of `jaxem.bayes` are.
+                posterior's peak), or "auto": Gibbs, and NUTS for t components, whose degrees of freedom Gibbs draws slowly.
             prior: "weak" (the default: worth about one row), "fraley-raftery", "richardson-green", or a prior made by `jaxem.bayes`.
             seed: An int or a JAX key.
         Returns:

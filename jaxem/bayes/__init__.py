@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .posterior import Posterior
     from .priors import fraley_raftery, richardson_green, weak
     from .simulated import KnownK, UnknownK
+    from .student import StudentPrior
 
 __all__ = [
     "Calibration",
@@ -32,6 +33,7 @@ __all__ = [
     "PartitionPosterior",
     "PoissonPrior",
     "Posterior",
+    "StudentPrior",
     "UnknownK",
     "compare_em_mcmc",
     "compare_k",
@@ -54,6 +56,7 @@ _HOMES = {
     "PartitionPosterior": "partitions",
     "PoissonPrior": "poisson",
     "Posterior": "posterior",
+    "StudentPrior": "student",
     "UnknownK": "simulated",
     "compare_em_mcmc": "compare",
     "compare_k": "number",

@@ -1,4 +1,4 @@
-"""EM beside MCMC on the same model and the same rows: one table, one block of scalars, five figures. Imports posterior and selection."""
+"""EM beside MCMC on the same model and the same rows: one table, one block of scalars, five figures. Imports posterior, selection, text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _storage
 from ..selection.stability import adjusted_rand
+from ..text import NORMAL
 from .posterior import Posterior
 
 
@@ -31,7 +32,7 @@ class Comparison:
         posterior: The `Posterior`.
         table: A data frame with one row a free parameter: `estimate` and `standard_error` (EM), `mean`, `sd`, `low`, `high` (of the
             posterior, 95 %), `z`, the difference of mean and estimate in posterior sds, `sd_ratio` (posterior over EM), `r_hat`,
-            `ess_bulk`. Empty where component-wise summaries mean nothing.
+            `ess_bulk`. Degrees of freedom without end have neither an error nor a `z`. Empty where component-wise summaries mean nothing.
         scalars: Numbers by name: likelihood, effective dimension, predictive criteria, agreement of the partitions, work.
         warnings: Sentences, to be read first.
         by_k: A table with a column `num_components` and one or more criteria, or None.
@@ -147,13 +148,16 @@ def _table(post: Posterior) -> pd.DataFrame:
     table.insert(1, "standard_error", [errors.get(str(name), (0.0, np.nan))[1] for name in table.index])
     table.insert(6, "z", (table["mean"] - table["estimate"]) / table["sd"])
     table.insert(7, "sd_ratio", table["sd"] / table["standard_error"])
+    table.loc[np.isinf(table["estimate"]), ["standard_error", "z", "sd_ratio"]] = np.nan
     return table
 
 
 def _estimates(post: Posterior) -> dict[str, float]:
-    """The fit's params by the posterior's labels."""
-    at = post.labelled({name: array[None, None] for name, array in post.fit.params.asdict().items()})
-    return {name: float(number[0, 0]) for name, number in at.items()}
+    """The fit's params by the posterior's labels; degrees of freedom that stand for a Gaussian component are infinite."""
+    params = {name: array[None, None] for name, array in post.fit.params.asdict().items()}
+    if "dof" in params:
+        params["dof"] = np.where(params["dof"] < NORMAL, params["dof"], np.inf)
+    return {name: float(number[0, 0]) for name, number in post.labelled(params).items()}
 
 
 def _likelihood(post: Posterior) -> dict[str, float]:

@@ -7,12 +7,11 @@ always orange, MCMC blue, and their marks differ as well.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._picture import COLOURS, MARKERS, axes
+from .._picture import COLOURS, MARKERS, axes, ellipse
 from ..spread import separation
 from .compare import some_rows
 
@@ -37,9 +36,10 @@ def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
     at = np.arange(len(table))[::-1]
     centre, unit = table["mean"].to_numpy(), table["sd"].to_numpy()
     reach = 2 * table["standard_error"].to_numpy() / unit
-    ax.errorbar(
-        (table["estimate"] - centre) / unit, at + 0.16, xerr=reach, fmt="s", color=EM, capsize=3, label="EM ± 2 standard errors"
-    )
+    estimate = table["estimate"].replace(np.inf, np.nan)
+    ax.errorbar((estimate - centre) / unit, at + 0.16, xerr=reach, fmt="s", color=EM, capsize=3, label="EM ± 2 standard errors")
+    endless = at[np.isinf(table["estimate"])]  # degrees of freedom: beyond the right edge
+    ax.plot(np.ones(len(endless)), endless + 0.16, ">", color=EM, transform=ax.get_yaxis_transform(), clip_on=False)
     ends = np.abs(np.stack([table["low"] - centre, table["high"] - centre]) / unit)
     ax.errorbar(np.zeros(len(at)), at - 0.16, xerr=ends, fmt="o", color=MCMC, capsize=3, label="posterior, 95 %")
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
@@ -138,20 +138,15 @@ def _some_draws(comparison: Comparison) -> dict[str, np.ndarray]:
 
 def _ellipses(params: dict[str, np.ndarray], pair: list[int], ax: Axes, **look: Any) -> None:
     """The regions that hold 95 % of each component."""
-    from matplotlib.patches import Ellipse
-
-    for mean, covariance in zip(params["means"], params["covariances"], strict=True):
-        values, vectors = np.linalg.eigh(covariance[np.ix_(pair, pair)])
-        minor, major = 2 * np.sqrt(np.maximum(values, 0) * -2 * math.log(0.05))
-        angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
-        ax.add_patch(Ellipse(tuple(mean[pair]), major, minor, angle=angle, fill=False, **look))
+    for mean, matrix, dof in zip(params["means"], *_matrices(params), strict=True):
+        ax.add_patch(ellipse(mean[pair], matrix[np.ix_(pair, pair)], 0.95, dof, **look))
 
 
 def _densities(comparison: Comparison, draws: dict[str, np.ndarray], column: int, ax: Axes) -> None:
     """One column's density by EM over those of some draws."""
     params = comparison.fit.params.asdict()
     centres = params.get("means", params.get("rates", np.empty(0)))[:, column]
-    sds = np.sqrt(params["covariances"][:, column, column] if "covariances" in params else centres)
+    sds = np.sqrt(centres if "rates" in params else _matrices(params)[0][:, column, column])
     low, high = (centres - 4 * sds).min(), (centres + 4 * sds).max()
     counts = "rates" in params
     grid = np.arange(max(0, int(low)), int(high) + 1) if counts else np.linspace(low, high, GRID)
@@ -174,5 +169,13 @@ def _density(params: dict[str, np.ndarray], column: int, grid: np.ndarray) -> np
 
     if "rates" in params:
         return params["weights"] @ stats.poisson.pmf(grid, params["rates"][:, [column]])
-    sds = np.sqrt(params["covariances"][:, column, column])
-    return params["weights"] @ stats.norm.pdf(grid, params["means"][:, [column]], sds[:, None])
+    matrices, dof = _matrices(params)
+    sds = np.sqrt(matrices[:, column, column])
+    return params["weights"] @ stats.t.pdf(grid, dof[:, None], params["means"][:, [column]], sds[:, None])
+
+
+def _matrices(params: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Covariances or scatter matrices (k, d, d), and degrees of freedom (k,), infinite for Gaussian components."""
+    if "scatters" in params:
+        return params["scatters"], params["dof"]
+    return params["covariances"], np.full(len(params["weights"]), np.inf)

@@ -34,6 +34,9 @@ SHAPES = {
     "E": (True, DIAGONAL),
 }
 
+# What the matrices of a component are called, and the entries of diagonal and spherical ones; the singular is what all share.
+DIAGONALS = {"covariances": "variances", "scatters": "squared_scales"}
+
 
 def code_of(family: Any, num_features: int, *others: str) -> str:
     """The code of a structure with a conjugate prior, whatever `jaxem.fit` would take for it; or the name of one of other families.
@@ -82,6 +85,8 @@ class GaussianPrior:
     concentration: Any
     family: str = static()
 
+    sampler = "gibbs"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "family", code_of(self.family, (np.shape(self.location) or (1,))[-1]))
 
@@ -89,6 +94,11 @@ class GaussianPrior:
     def pooled(self) -> bool:
         """Whether all components share one covariance."""
         return SHAPES[self.family][0]
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """What all components have in common, of what is published."""
+        return ("covariances",) if self.pooled else ()
 
     @property
     def shape(self) -> str:
@@ -114,7 +124,15 @@ class GaussianPrior:
         whitener = self._draw_whitener(ours, jnp.zeros(k), jnp.zeros((k, d, d)), scale, 0.0)
         return GaussianParams(self._draw_means(means, about, nothing, whitener), whitener)
 
-    def draw(self, key: Any, params: GaussianParams, stats: GaussianStats, hyper: Any = None) -> GaussianParams:
+    def augment(
+        self, key: Any, family: Any, params: GaussianParams, x: Float[Array, "d n"], own: Float[Array, "k n"]
+    ) -> tuple[GaussianParams, GaussianStats]:
+        """Moments about the components' means of the rows allocated to each: nothing else is latent."""
+        return params, family.expected_stats(params, x, own)
+
+    def draw(
+        self, key: Any, params: GaussianParams, stats: GaussianStats, hyper: Any = None, rows: Any = None
+    ) -> GaussianParams:
         """Covariances given means and rows, then means given covariances and rows.
 
         Args:
@@ -122,14 +140,16 @@ class GaussianPrior:
             params: The current components.
             stats: Moments about their means (`Gaussian.with_residuals().expected_stats`) of the rows allocated to each.
             hyper: The scale of the covariances, where it is learned.
+            rows: How many rows there are of each, (k,), where the moments weight them; else that is their count.
         """
         ours, means = jax.random.split(key)
+        rows = stats.count if rows is None else rows
         own = unvech(stats.second, params.mean.shape[-1])
-        extra = jnp.zeros_like(stats.count)
+        extra = jnp.zeros_like(rows)
         if self.shrinkage is not None:  # the mean tells about the covariance, unless it is about to be drawn from the prior
-            off, extra = params.mean - self.location, (stats.count > 0).astype(stats.count.dtype)
+            off, extra = params.mean - self.location, (rows > 0).astype(rows.dtype)
             own = own + self.shrinkage * extra[:, None, None] * off[:, :, None] * off[:, None, :]
-        whitener = self._draw_whitener(ours, stats.count, own, self._scale(hyper), extra)
+        whitener = self._draw_whitener(ours, rows, own, self._scale(hyper), extra)
         return GaussianParams(self._draw_means(means, params, stats, whitener), whitener)
 
     def draw_hyper(self, key: Any, params: GaussianParams, hyper: Any, live: Float[Array, " k"]) -> Any:
@@ -169,13 +189,13 @@ class GaussianPrior:
 
         return sites.gaussian(self, num_components)
 
-    def site_values(self, published: dict[str, Any]) -> dict[str, Any]:
-        """Values of the sampled sites, from means (k, d) and covariances (k, d, d)."""
-        means, covariances = (jnp.asarray(published[name]) for name in ("means", "covariances"))
+    def site_values(self, published: dict[str, Any], matrices: str = "covariances") -> dict[str, Any]:
+        """Values of the sampled sites, from means (k, d) and covariances (k, d, d), or what else these are called."""
+        means, covariances = (jnp.asarray(published[name]) for name in ("means", matrices))
         variances = jnp.diagonal(covariances, axis1=-2, axis2=-1)
-        name, values = "covariances", covariances
+        name, values = matrices, covariances
         if self.shape != FULL:
-            name, values = "variances", variances if self.shape == DIAGONAL else variances.mean(-1)
+            name, values = DIAGONALS[matrices], variances if self.shape == DIAGONAL else variances.mean(-1)
         out = {"means": means, name.removesuffix("s") if self.pooled else name: values[0] if self.pooled else values}
         if self.hierarchical:
             scale = self.begin_hyper(GaussianParams(means, inverse_factor(covariances)))

@@ -48,11 +48,11 @@ def allocate(key: Any, joint: Float[Array, "k n"]) -> tuple[Int[Array, " n"], Sc
 
 def draw_components(key: Any, prior: Prior, family: Any, x: Any, labels: Any, state: GibbsState) -> GibbsState:
     """Hyperparameter, components and weights given allocations (n,); K is that of the state."""
-    over, ours, weights = jax.random.split(key, 3)
+    over, ours, weights, latent = jax.random.split(key, 4)
     components = state.params.components
     k = state.params.log_weights.shape[0]
     own = (labels == jnp.arange(k)[:, None]).astype(x.dtype)
-    stats = family.expected_stats(components, x, own)
+    components, stats = prior.augment(latent, family, components, x, own)
     hyper = prior.draw_hyper(over, components, state.hyper, jnp.ones(k))
     components = prior.draw(ours, components, stats, hyper)
     return GibbsState(MixtureParams(log_dirichlet(weights, prior.concentration + stats.count), components), hyper)

@@ -20,7 +20,8 @@ def mixture_model(prior: Prior, num_components: int) -> Callable[..., None]:
 
     Its sites carry the names of `Fit.params`: `weights`, `means` and `covariances`, or `rates`. Where the structure ties or constrains
     covariances, `covariances` is deterministic, and `covariance`, `variance` or `variances` is what is sampled; `scale` is there
-    where the prior learns it. The rows are the site `x`, with the same log-density as `Fit.log_prob`.
+    where the prior learns it. Of t components there are `scatters` (of `scatter`, `squared_scale` or `squared_scales`) and `dof`, of
+    `shared_dof` where it is in common. The rows are the site `x`, with the same log-density as `Fit.log_prob`.
 
     Args:
         prior: A prior made for the family, such as `jaxem.bayes.weak(fit, data)`; its family is the model's.

@@ -104,8 +104,8 @@ def compare_k(
         data: Rows: array-like (n, d) or (n,), or a data frame.
         num_components: The numbers of components to compare.
         method: By which `best` is chosen: "telescoping", or "loo" for PSIS-LOO.
-        family: A Gaussian structure with a conjugate prior ("V", "E", "VVV", "EEE", "VVI", "EEI", "VII", "EII"), or "poisson", as for
-            `jaxem.fit`: a name or a `Family`. A prior object has its own.
+        family: A structure with a conjugate prior ("V", "E", "VVV", "EEE", "VVI", "EEI", "VII", "EII"; "tVVV", … for t components), or
+            "poisson", as for `jaxem.fit`: a name or a `Family`. A prior object has its own.
         prior: Of the components: "richardson-green", or a prior object of `jaxem.bayes`.
         prior_on_k: "uniform", "bnb", "geometric" or "poisson" (the last three for K − 1), one of these with its parameters, such as
             ("bnb", 1, 4, 3), or probabilities of K = 1, 2, …. Cut off outside `num_components`.

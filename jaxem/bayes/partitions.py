@@ -283,6 +283,6 @@ def components_prior(prior: Any, x: np.ndarray, family: Any) -> Any:
                 "a prior that depends on K cannot be used where K is not known"
             )
         return priors.richardson_green(x, family)
-    if not isinstance(prior, priors.GaussianPrior | priors.PoissonPrior):
+    if not isinstance(prior, priors.KNOWN):
         raise TypeError(f"prior must be a name or a prior made by jaxem.bayes, got {type(prior).__name__}")
     return priors.checked(prior, x.shape[1])

@@ -33,6 +33,8 @@ class PoissonPrior:
     concentration: Any
 
     family = "poisson"
+    shared = ()
+    sampler = "gibbs"
 
     @property
     def hierarchical(self) -> bool:
@@ -47,6 +49,12 @@ class PoissonPrior:
         """Components from the prior."""
         shape = jnp.broadcast_to(self.shape, (num_components, *self.shape.shape))
         return PoissonParams(jax.random.gamma(key, shape) / self._rate(hyper))
+
+    def augment(
+        self, key: Any, family: Any, params: PoissonParams, x: Float[Array, "d n"], own: Float[Array, "k n"]
+    ) -> tuple[PoissonParams, PoissonStats]:
+        """Sums of the rows allocated to each component: nothing else is latent."""
+        return params, family.expected_stats(params, x, own)
 
     def draw(self, key: Any, params: PoissonParams, stats: PoissonStats, hyper: Any = None) -> PoissonParams:
         """Rates given the sums of the rows allocated to each component."""

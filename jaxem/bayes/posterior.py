@@ -12,6 +12,7 @@ from .._parts import parts
 from .._precision import precision
 from ..padding import row_bucket
 from . import diagnostics
+from .gaussian import SPHERICAL
 
 
 if TYPE_CHECKING:
@@ -148,19 +149,23 @@ class Posterior:
     def label_free(self, prob: float = diagnostics.PROB) -> pd.DataFrame:
         """A table like `summary` of what does not depend on the components' names: it means something whenever the chains have mixed.
 
-        Rows: the log-likelihood, the largest and smallest weight, and each column's mean and variance under the mixture.
+        Rows: the log-likelihood, the largest and smallest weight, and each column's mean and variance under the mixture; of t
+        components, whose variance may be infinite, scatter in its place.
 
         Args:
             prob: Probability of the equal-tailed interval.
         """
         weights = self.draws["weights"]
         centres = self.draws["means"] if "means" in self.draws else self.draws["rates"]
-        within = np.diagonal(self.draws["covariances"], axis1=-2, axis2=-1) if "covariances" in self.draws else centres
+        matrices, spread = self.draws.get("covariances", self.draws.get("scatters")), "variance"
+        within = centres if matrices is None else np.diagonal(matrices, axis1=-2, axis2=-1)
+        if "scatters" in self.draws:
+            spread = "scatter"
         mean = np.einsum("csk,cskd->csd", weights, centres)
         variance = np.einsum("csk,cskd->csd", weights, within + (centres - mean[:, :, None]) ** 2)
         out = {"largest weight": weights.max(-1), "smallest weight": weights.min(-1)}
         for j, name in enumerate(self.fit.columns):
-            out |= {f"mean of {name}": mean[..., j], f"variance of {name}": variance[..., j]}
+            out |= {f"mean of {name}": mean[..., j], f"{spread} of {name}": variance[..., j]}
         kept = slice(None, None, self.thin)
         out = {"log-likelihood": self.log_likelihood.sum(-1)} | {name: draws[:, kept] for name, draws in out.items()}
         return diagnostics.summary(out, prob)
@@ -174,19 +179,15 @@ class Posterior:
 
     def labelled(self, params: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Arrays named as in `draws`, with axes (chains, draws) in front, by the labels of `numbers`, zeros by design among them."""
-        pooled, columns = getattr(self.prior, "pooled", False), self.fit.columns
-        out = {f"weights[{k}]": params["weights"][..., k] for k in range(self.fit.num_components)}
-        for name in ("means", "rates", "covariances"):
-            if name not in params:
-                continue
+        columns, spherical = self.fit.columns, "means" in params and self.prior.shape == SPHERICAL
+        out: dict[str, np.ndarray] = {}
+        for name in (name for name in self.fit.params.asdict() if name in params):
             draws = params[name]
-            for k in range(1 if pooled and name == "covariances" else self.fit.num_components):
+            for k in range(1 if name in self.prior.shared else self.fit.num_components):
                 for place in np.ndindex(*draws.shape[3:]):
-                    if list(place) == sorted(place, reverse=True):
-                        out[f"{name}[{k}, {', '.join(columns[i] for i in place)}]"] = draws[(..., k, *place)]
-        if getattr(self.prior, "family", "") in ("VII", "EII"):  # one variance in all columns
-            first = ", ".join([columns[0]] * 2)
-            out = {label: draws for label, draws in out.items() if not label.startswith("cov") or label.endswith(f"{first}]")}
+                    twice = list(place) != sorted(place, reverse=True) or (spherical and len(place) == 2 and any(place))
+                    if not twice:
+                        out[f"{name}[{', '.join([str(k), *(columns[i] for i in place)])}]"] = draws[(..., k, *place)]
         return out
 
     @functools.cached_property

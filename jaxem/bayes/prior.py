@@ -22,10 +22,14 @@ class Prior(Protocol):
     Attributes:
         family: Code of the family.
         concentration: Dirichlet concentration of each mixing weight.
+        shared: Names of those published arrays in which all components are the same.
+        sampler: "gibbs" or "nuts": the better one for this posterior.
     """
 
     family: str
     concentration: Any
+    shared: tuple[str, ...]
+    sampler: str
 
     def sample_hyper(self, key: Any) -> Any:
         """The hyperparameter from its own prior; None where there is none."""
@@ -33,6 +37,14 @@ class Prior(Protocol):
 
     def sample(self, key: Any, num_components: int, hyper: Any) -> Any:
         """Components from the prior: params."""
+        ...
+
+    def augment(self, key: Any, family: Any, params: Any, x: Any, own: Any) -> tuple[Any, Any]:
+        """Statistics of the rows (d, n) allocated to each component, `own` (k, n) 1 where they are and 0 elsewhere.
+
+        A prior that is conjugate only given latent numbers of the rows draws these first, and gives back with them the params that it
+        has drawn without them.
+        """
         ...
 
     def draw(self, key: Any, params: Any, stats: Any, hyper: Any) -> Any:

@@ -65,7 +65,7 @@ def posterior(
         raise ValueError(f"sampler must be one of {', '.join(map(repr, SAMPLERS))}, got {sampler!r}")
     rows = _checked_rows(fit, data)
     prior = priors.resolve(prior, fit, rows)
-    sampler = "gibbs" if sampler == "auto" else sampler  # every prior that `resolve` lets through is conjugate
+    sampler = prior.sampler if sampler == "auto" else sampler
     rng = np.random.default_rng(tabular.seed_words(seed))
     seconds: dict[str, float] = {}
     with precision(np.float64):
@@ -110,7 +110,7 @@ def _checked_rows(fit: Fit, data: Any) -> np.ndarray:
         raise ValueError(
             f"the fit did not converge ({fit.status.message}): its params are no place to start from; fit again with more max_steps"
         )
-    priors.check_family(fit.family)
+    priors.check_family(fit.family, len(fit.columns))
     if other := sorted(set(fit.terms) & OTHER_MODELS):
         raise ValueError(
             f"the posterior is that of a free mixture of the rows alone, and this fit was made with {' and '.join(other)}; fit again "
@@ -288,6 +288,7 @@ def _points(prior: Any, draws: dict[str, np.ndarray]) -> np.ndarray:
     elif prior.pooled:
         points = draws["means"]
     else:
-        variances = np.diagonal(draws["covariances"], axis1=-2, axis2=-1)[..., : 1 if prior.shape == SPHERICAL else None]
+        own = draws["covariances"] if "covariances" in draws else draws["scatters"]
+        variances = np.diagonal(own, axis1=-2, axis2=-1)[..., : 1 if prior.shape == SPHERICAL else None]
         points = np.concatenate([draws["means"], np.log(variances)], axis=-1)
     return points.reshape(-1, *points.shape[2:])

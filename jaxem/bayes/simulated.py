@@ -122,8 +122,9 @@ def mixture_quantities(prior: Any, params: MixtureParams, data: Any) -> dict[str
     if hasattr(params.components, "rate"):
         place = params.components.rate[:, 0]
     else:
-        place = params.components.mean[:, 0]
-        log_det = -2 * jnp.sum(jnp.log(jnp.diagonal(params.components.whitener, axis1=-2, axis2=-1)), -1)
+        normal = getattr(params.components, "normal", params.components)  # of t components
+        place = normal.mean[:, 0]
+        log_det = -2 * jnp.sum(jnp.log(jnp.diagonal(normal.whitener, axis1=-2, axis2=-1)), -1)
         out |= {"smallest_log_det": jnp.min(jnp.where(live, log_det, jnp.inf))}
         out |= {"mean_log_det": jnp.sum(jnp.where(live, weights * log_det, 0.0))}
     lowest, highest = jnp.min(jnp.where(live, place, jnp.inf)), jnp.max(jnp.where(live, place, -jnp.inf))

@@ -14,12 +14,15 @@ from jax.scipy.special import multigammaln
 from .._linalg import contract, inverse_factor
 from ..families.gaussian import GaussianParams
 from ..families.poisson import PoissonParams
+from ..families.student import LEAST, StudentParams
 from ..models.mixture import Mixture, MixtureParams
+from .gaussian import DIAGONALS
 
 
 if TYPE_CHECKING:
     from .gaussian import GaussianPrior
     from .poisson import PoissonPrior
+    from .student import StudentPrior
 
 
 class InverseWishart(dist.Distribution):
@@ -111,11 +114,11 @@ class MixtureRows(dist.Distribution):
         return jnp.reshape(drawn.T, (*sample_shape, self.event_shape[0]))
 
 
-def gaussian(prior: GaussianPrior, num_components: int) -> GaussianParams:
-    """Sites `means` and `covariances`; params."""
+def gaussian(prior: GaussianPrior, num_components: int, matrices: str = "covariances") -> GaussianParams:
+    """Sites `means` and `covariances`, or what else these are called; params."""
     k, d = num_components, prior.location.shape[-1]
     scale = _scale(prior, d) if prior.hierarchical else prior.scale
-    covariances = _covariances(prior, k, d, jnp.asarray(scale))
+    covariances = _covariances(prior, k, d, jnp.asarray(scale), matrices)
     whitener = inverse_factor(covariances)
     if prior.shrinkage is None:
         own = jnp.linalg.cholesky(jnp.asarray(prior.location_precision)).T
@@ -134,6 +137,24 @@ def poisson(prior: PoissonPrior, num_components: int) -> PoissonParams:
     return PoissonParams(_sample("rates", gamma.to_event(2)))
 
 
+def student(prior: StudentPrior, num_components: int) -> StudentParams:
+    """Sites `means`, `scatters` and `dof`; params."""
+    k = num_components
+    normal = gaussian(prior.normal, k, "scatters")
+    if prior.held:
+        dof = _deterministic("dof", jnp.full(k, prior.held))
+    else:
+        above = dist.TransformedDistribution(
+            dist.Gamma(prior.dof_shape, prior.dof_rate),
+            dist.transforms.AffineTransform(LEAST, 1.0, domain=dist.constraints.positive),
+        )
+        if prior.common:
+            dof = _deterministic("dof", jnp.broadcast_to(_sample("shared_dof", above), (k,)))
+        else:
+            dof = _sample("dof", above.expand([k]).to_event(1))
+    return StudentParams(normal, 1 / dof)
+
+
 def _scale(prior: GaussianPrior, d: int) -> Any:
     """The scale of the covariances, learned: a matrix, a diagonal, or one number."""
     dof, rate = prior.hyper_dof, jnp.asarray(prior.hyper_rate)
@@ -145,21 +166,22 @@ def _scale(prior: GaussianPrior, d: int) -> Any:
     return _sample("scale", dist.Gamma(0.5 * dof, 0.5 * jnp.mean(diagonal)))
 
 
-def _covariances(prior: GaussianPrior, k: int, d: int, scale: Any) -> Any:
+def _covariances(prior: GaussianPrior, k: int, d: int, scale: Any, name: str) -> Any:
     """Covariances (k, d, d) of the structure: a site itself, or made of one and a deterministic site."""
     if prior.shape == "full":
         each = InverseWishart(prior.dof, scale)
         if not prior.pooled:
-            return _sample("covariances", each.expand([k]).to_event(1))
-        shared = _sample("covariance", each)
-        return _deterministic("covariances", jnp.broadcast_to(shared, (k, d, d)))
+            return _sample(name, each.expand([k]).to_event(1))
+        shared = _sample(name.removesuffix("s"), each)
+        return _deterministic(name, jnp.broadcast_to(shared, (k, d, d)))
     scale = jnp.diagonal(scale) if scale.ndim == 2 else scale
     scale = scale if prior.shape == "diagonal" else jnp.mean(scale)
     batch = ([] if prior.pooled else [k]) + ([d] if prior.shape == "diagonal" else [])
     gamma = dist.InverseGamma(0.5 * prior.dof, 0.5 * scale).expand(batch).to_event(len(batch))
-    variances = _sample("variance" if prior.pooled else "variances", gamma)
+    entries = DIAGONALS[name]
+    variances = _sample(entries.removesuffix("s") if prior.pooled else entries, gamma)
     wide = variances if prior.shape == "diagonal" else variances[..., None] * jnp.ones(d)
-    return _deterministic("covariances", jnp.broadcast_to(wide, (k, d))[:, :, None] * jnp.eye(d))
+    return _deterministic(name, jnp.broadcast_to(wide, (k, d))[:, :, None] * jnp.eye(d))
 
 
 def _half_log_det(whitener: Any) -> Any:

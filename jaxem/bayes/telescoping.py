@@ -69,7 +69,7 @@ def begin(prior: Any, mixing: Any, max_components: int, x: Float[Array, "d n"], 
 def sweep(key: Any, prior: Any, mixing: Any, x: Float[Array, "d n"], state: State) -> tuple[State, MixtureParams, Told, Any]:
     """One sweep: the new state, the mixture whose rows were allocated, what to tell, and p(K) given the partition."""
     family = family_of(prior)
-    keys = jax.random.split(key, 6)
+    keys = jax.random.split(key, 7)
     many = jax.tree.leaves(state.components)[0].shape[0]
     here = jnp.arange(many)
     counts = jnp.sum(state.labels == here[:, None], axis=1)
@@ -79,7 +79,7 @@ def sweep(key: Any, prior: Any, mixing: Any, x: Float[Array, "d n"], state: Stat
 
     components = jax.tree.map(lambda leaf: leaf[order], state.components)
     hyper = prior.draw_hyper(keys[0], components, state.hyper, (here < filled).astype(x.dtype))
-    stats = family.expected_stats(components, x, (labels == here[:, None]).astype(x.dtype))
+    components, stats = prior.augment(keys[6], family, components, x, (labels == here[:, None]).astype(x.dtype))
     components = prior.draw(keys[1], components, stats, hyper)
 
     log_size = mixing.log_size(counts, state.gamma)

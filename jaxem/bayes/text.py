@@ -144,6 +144,8 @@ def table(frame: pd.DataFrame) -> str:
 
 def cell(name: str, value: Any) -> str:
     """A number of a column as text."""
+    if not np.isfinite(value):
+        return "–" if np.isnan(value) else "∞"
     if name in COUNTS:
         return f"{value:.0f}"
     return f"{value:.3f}" if name in RATIOS else significant(value)

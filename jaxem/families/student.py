@@ -331,10 +331,14 @@ def _weighted(normal: Any, params: StudentParams, x: Any, resp: Any, num_seen: A
 
 def _tails(tail: Float[Array, " k"], num_seen: Any, square: Float[Array, "k n"]) -> Float[Array, "k n"]:
     """Log-density less that of a Gaussian at its mean: log Γ(a + d/2) − log Γ(a) − d/2 log a − (a + d/2) log(1 + square/ν), a = ν/2."""
-    tail = jnp.maximum(tail, 1 / MOST**2)
-    half, more = 0.5 / tail, 0.5 * num_seen
-    peak = _above_stirling(half + more) - _above_stirling(half) + (half + more) * jnp.log1p(more / half) - more
-    return peak[:, None] - (half + more)[:, None] * jnp.log1p(tail[:, None] * square)
+    tail, more = jnp.maximum(tail, 1 / MOST**2), 0.5 * num_seen
+    return tail_peak(tail, more)[:, None] - (0.5 / tail + more)[:, None] * jnp.log1p(tail[:, None] * square)
+
+
+def tail_peak(tail: Float[Array, " k"], more: Any) -> Float[Array, " k"]:
+    """Log-density of a t component at its mean less that of a Gaussian there; `more` is half the number of columns."""
+    half = 0.5 / tail
+    return _above_stirling(half + more) - _above_stirling(half) + (half + more) * jnp.log1p(more / half) - more
 
 
 def _above_stirling(a: Any) -> Any:

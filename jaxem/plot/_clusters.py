@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._picture import axes, figure
+from .._picture import axes, ellipse, figure
 from ..spread import matrices, moments, separation
 from ._style import (
     GREY,
@@ -90,20 +90,12 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
 
 
 def regions(fit: Fit, k: int, pair: list[int], ax: Axes) -> None:
-    """The regions of highest density of one component in two columns, {x: (x-m)' S^-1 (x-m) <= l}, for Gaussian and t components."""
-    from matplotlib.patches import Ellipse
-
+    """The regions of highest density of one component in two columns, for Gaussian and t components."""
     known = fit.params.asdict()
-    covariance = known["covariances" if "covariances" in known else "scatters"][k][np.ix_(pair, pair)]
-    centre, half = fit.params.means[k, pair], known["dof"][k] / 2 if "dof" in known else np.inf
-    values, vectors = np.linalg.eigh(covariance)
-    angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1]))
+    matrix = known["covariances" if "covariances" in known else "scatters"][k][np.ix_(pair, pair)]
+    centre, dof = fit.params.means[k, pair], known["dof"][k] if "dof" in known else np.inf
     for region, style in zip(REGIONS, ("-", "--"), strict=True):
-        level = -2 * math.log(1 - region) if np.isinf(half) else 2 * half * math.expm1(-math.log(1 - region) / half)
-        minor, major = 2 * np.sqrt(np.maximum(values, 0) * level)
-        ax.add_patch(
-            Ellipse(tuple(centre), major, minor, angle=angle, fill=False, edgecolor=dark(k), linewidth=1.3, linestyle=style)
-        )
+        ax.add_patch(ellipse(centre, matrix, region, dof, edgecolor=dark(k), linewidth=1.3, linestyle=style))
     number(ax, centre, k)
     ax.autoscale_view()
 
