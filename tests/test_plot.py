@@ -232,6 +232,14 @@ class TestDensity:
         np.testing.assert_allclose(held, [0.95, 0.75, 0.5, 0.25], atol=0.015)
         assert labels(ax) == ["95 %", "75 %", "50 %", "25 %"]
 
+    def test_of_t_components(self, fitted):
+        """Of two, twelve and as good as infinitely many degrees of freedom."""
+        found = fitted.params
+        params = jaxem.Params(weights=found.weights, means=found.means, scatters=found.covariances, dof=[2.0, 12.0, 1e6])
+        fit = dataclasses.replace(fitted, family="tVVV", params=params)
+        held = [within(path, fit.sample(20_000, seed=1)).mean() for path in plot.density(fit).collections[1].get_paths()]
+        np.testing.assert_allclose(held, [0.95, 0.75, 0.5, 0.25], atol=0.015)
+
     def test_with_noise_they_hold_it_of_the_clusters(self, noisy):
         fit, data = noisy
         ax = plot.density(fit, data)
@@ -269,11 +277,11 @@ class TestDensity:
 
     def test_what_it_does_not_draw_clusters_does(self, counts):
         with pytest.raises(
-            ValueError, match=r"this one is poisson in 1: jaxem\.plot\.clusters draws the density of one column"
+            ValueError, match=r"this fit is poisson in 1: jaxem\.plot\.clusters draws the density of one column"
         ):
             plot.density(counts)
         with pytest.raises(
-            ValueError, match=r"this one is poisson in 2: jaxem\.plot\.clusters draws the rows and the components"
+            ValueError, match=r"this fit is poisson in 2: jaxem\.plot\.clusters draws the rows and the components"
         ):
             plot.density(twice(counts))
 

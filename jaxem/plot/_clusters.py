@@ -230,25 +230,27 @@ def density(fit: Fit, data: Any = None, ax: Axes | None = None, columns: tuple[s
     has one density everywhere, so that no part of its region is denser than another. That region is dashed.
 
     Args:
-        fit: A Gaussian fit of two columns or more; the others are integrated out.
+        fit: A fit of Gaussian or t components, of two columns or more; the others are integrated out.
         data: The rows, to be drawn as well.
         ax: Where to draw; a new figure without it.
         columns: Names of the two columns; without them those that set the clusters apart most.
     Raises:
-        ValueError: if the fit is not Gaussian, has one column, or has not the columns named.
+        ValueError: if the fit is of other components, has one column, or has not the columns named.
     References:
         Hyndman 1996, The American Statistician 50: the level of such a region is a quantile of the density at draws from it.
     """
-    if not hasattr(fit.params, "covariances") or len(fit.columns) < 2:
+    own = matrices(fit)
+    if own is None or len(fit.columns) < 2:
         what = "the density of one column" if len(fit.columns) == 1 else "the rows and the components of such a fit"
         raise ValueError(
-            f"density draws Gaussian fits of two columns or more; this one is {fit.family} in {len(fit.columns)}: "
+            f"density draws Gaussian and t components in two columns or more; this fit is {fit.family} in {len(fit.columns)}: "
             f"jaxem.plot.clusters draws {what}"
         )
     from matplotlib.patches import Patch
 
     ax, pair, params = axes(ax), two_columns(fit, columns), fit.params
-    mixture = (params.weights / params.weights.sum(), params.means[:, pair], params.covariances[:, pair][:, :, pair])
+    dof = getattr(params, "dof", np.full(fit.num_components, np.inf))
+    mixture = (params.weights / params.weights.sum(), params.means[:, pair], own[:, pair][:, :, pair], dof)
     drawn = _draw(*mixture)
     levels = np.quantile(_mixture_density(*mixture, drawn), 1 - np.array(CONTOURS))
     if data is not None:
@@ -275,31 +277,41 @@ def density(fit: Fit, data: Any = None, ax: Axes | None = None, columns: tuple[s
     return ax
 
 
-def _draw(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """Points (n, 2) from a mixture of Gaussians in two columns, the same each time."""
+def _draw(weights: np.ndarray, means: np.ndarray, matrices: np.ndarray, dof: np.ndarray) -> np.ndarray:
+    """Points (n, 2) from a mixture of Gaussian (of infinite dof) or t components in two columns, the same each time."""
     rng = np.random.default_rng(0)
     of = rng.choice(len(weights), DRAWS, p=weights)
-    return means[of] + np.einsum("nij,nj->ni", np.linalg.cholesky(covariances)[of], rng.standard_normal((DRAWS, 2)))
+    away = np.einsum("nij,nj->ni", np.linalg.cholesky(matrices)[of], rng.standard_normal((DRAWS, 2)))
+    heavy = np.isfinite(dof)[of]
+    away[heavy] /= np.sqrt(rng.chisquare(dof[of[heavy]]) / dof[of[heavy]])[:, None]
+    return means[of] + away
 
 
-def _mixture_density(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The density of a mixture of Gaussians in two columns at points (..., 2)."""
+def _mixture_density(
+    weights: np.ndarray, means: np.ndarray, matrices: np.ndarray, dof: np.ndarray, points: np.ndarray
+) -> np.ndarray:
+    """The density of such a mixture at points (..., 2)."""
     total = np.zeros(points.shape[:-1])
-    for weight, mean, covariance in zip(weights, means, covariances, strict=True):
+    for weight, mean, matrix, nu in zip(weights, means, matrices, dof, strict=True):
         away = points - mean
-        distance = (away @ np.linalg.inv(covariance) * away).sum(-1)
-        total += weight * np.exp(-0.5 * distance) / (2 * math.pi * math.sqrt(np.linalg.det(covariance)))
+        distance = (away @ np.linalg.inv(matrix) * away).sum(-1)
+        fall = 0.5 * distance if np.isinf(nu) else (0.5 * nu + 1) * np.log1p(distance / nu)
+        total += weight * np.exp(-fall) / (2 * math.pi * math.sqrt(np.linalg.det(matrix)))
     return total
 
 
-def _grid(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, drawn: np.ndarray, level: float) -> list[np.ndarray]:
+def _grid(
+    weights: np.ndarray, means: np.ndarray, matrices: np.ndarray, dof: np.ndarray, drawn: np.ndarray, level: float
+) -> list[np.ndarray]:
     """Places along both columns that reach as far as the density is above a level, closer together where there are more draws.
 
-    Where it is, one component of the k has a k-th of the level at least: (x-m)' S^-1 (x-m) <= 2 log(k w / (2 pi sqrt|S| level)).
+    Where it is, one component of the k has a k-th of the level at least; if Gaussian, (x-m)' S^-1 (x-m) <= 2 log(k peak / level) there.
     """
-    peaks = weights / (2 * math.pi * np.sqrt(np.linalg.det(covariances)))
-    reach = np.sqrt(2 * np.log(np.maximum(len(weights) * peaks / level, 1.0)))[:, None]
-    away = reach * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    peaks = weights / (2 * math.pi * np.sqrt(np.linalg.det(matrices)))
+    fall = np.log(np.maximum(len(weights) * peaks / level, 1.0))
+    finite = np.where(np.isinf(dof), 1.0, dof)
+    reach = np.sqrt(np.where(np.isinf(dof), 2 * fall, finite * np.expm1(fall / (0.5 * finite + 1))))[:, None]
+    away = reach * np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
     crowded = np.quantile(drawn, np.linspace(0, 1, PLACES), axis=0)
     out = []
     for low, high, centres, places in zip((means - away).min(0), (means + away).max(0), means.T, crowded.T, strict=True):
