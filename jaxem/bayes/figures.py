@@ -23,28 +23,34 @@ if TYPE_CHECKING:
 
 EM, MCMC, GREY = "#E69F00", "#0072B2", "#767676"
 DRAWS_SHOWN = 40
+EDGE = 8  # posterior sds, beyond which a forest does not go
 GRID = 400
 
 
 def forest(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """Every parameter: EM's estimate ± 2 standard errors, and the posterior's mean and 95 % interval under it.
 
-    Each row is in its own units: posterior sds from the posterior mean, so that agreement looks the same everywhere.
+    Each row is in its own units: posterior sds from the posterior mean, so that agreement looks the same everywhere. Arrows are
+    estimates beyond the edge, as of degrees of freedom, of which short tails say little.
     """
     table = comparison.table
     ax = axes(ax, (6.4, 1.2 + 0.36 * len(table)))
     at = np.arange(len(table))[::-1]
     centre, unit = table["mean"].to_numpy(), table["sd"].to_numpy()
     reach = 2 * table["standard_error"].to_numpy() / unit
-    estimate = table["estimate"].replace(np.inf, np.nan)
-    ax.errorbar((estimate - centre) / unit, at + 0.16, xerr=reach, fmt="s", color=EM, capsize=3, label="EM ± 2 standard errors")
-    endless = at[np.isinf(table["estimate"])]  # degrees of freedom: beyond the right edge
-    ax.plot(np.ones(len(endless)), endless + 0.16, ">", color=EM, transform=ax.get_yaxis_transform(), clip_on=False)
+    estimate = ((table["estimate"] - centre) / unit).to_numpy()
+    near = np.abs(estimate) <= EDGE
+    ax.errorbar(estimate[near], at[near] + 0.16, xerr=reach[near], fmt="s", color=EM, capsize=3, label="EM ± 2 standard errors")
+    for side, mark in ((0, "<"), (1, ">")):
+        for there in at[estimate > EDGE if side else estimate < -EDGE]:
+            ax.plot(side, there + 0.16, mark, color=EM, transform=ax.get_yaxis_transform(), clip_on=False)
     ends = np.abs(np.stack([table["low"] - centre, table["high"] - centre]) / unit)
     ax.errorbar(np.zeros(len(at)), at - 0.16, xerr=ends, fmt="o", color=MCMC, capsize=3, label="posterior, 95 %")
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     ax.set_yticks(at, list(table.index))
-    ax.set(xlabel="posterior sds from the posterior mean", ylim=(-0.6, len(at) - 0.4))
+    low, high = ax.get_xlim()
+    within = max(low, -EDGE), min(high, EDGE)
+    ax.set(xlabel="posterior sds from the posterior mean", xlim=within, ylim=(-0.6, len(at) - 0.4))
     _legend(ax)
     return ax
 
