@@ -126,7 +126,7 @@ def compare_k(
     Example:
         >>> import jaxem
         >>> counts = jaxem.datasets.load("earthquakes")["count"]
-        >>> by_k = jaxem.bayes.compare_k(counts, range(1, 5), family="poisson", num_chains=4, num_warmup=500, num_samples=2000)
+        >>> by_k = jaxem.bayes.compare_k(counts, range(1, 4), family="poisson", num_chains=4, num_warmup=500, num_samples=2000)
         >>> bool(by_k.posterior_k[0] < 0.01)                                    # one Poisson distribution is not enough
         True
     """
@@ -139,7 +139,7 @@ def compare_k(
     log_prior = _cut(log_prior_k(prior_on_k, sizes[-1]), sizes)
     concentration = Concentration(np.float64(6.0), np.float64(3.0), "f") if dynamic else Concentration(prior.concentration)
     mixing = FiniteMixing(log_prior, concentration, dynamic)
-    begin_at = [k for k in sizes if np.isfinite(log_prior[k - 1])][:10]
+    begin_at = partitions.beginnings([k for k in sizes if np.isfinite(log_prior[k - 1])])
     posterior = partitions.sample("telescoping sampler", table.x, prior, mixing, sizes[-1], begin_at, length, seed)
     leave_out = {k: _leave_out(table.x, prior, mixing, k, sizes[-1], seed) for k in sizes}
     em = selection.select(table.x, prior.family, sizes, seed=seed)

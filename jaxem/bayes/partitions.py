@@ -220,6 +220,16 @@ def sample(
     )
 
 
+def beginnings(sizes: list[int]) -> list[int]:
+    """Of the numbers of components that may be, those that chains begin with: the larger half of the first ten.
+
+    A chain that begins with too many soon empties some; one that begins with a single component may stay there for ten thousands of
+    sweeps, since two split from it hardly ever both fit.
+    """
+    first = sizes[:10]
+    return first[len(first) // 2 :]
+
+
 def _several(flat: np.ndarray) -> Iterator[np.ndarray]:
     """Partitions (s, n), some at a time: so many that who is in which of their components is no large array."""
     return (flat[some] for some in parts(len(flat), max(1, MEMBERS // (flat.shape[1] * (int(flat.max()) + 1)))))

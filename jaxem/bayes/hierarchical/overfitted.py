@@ -112,7 +112,8 @@ def _sample(
 ) -> PartitionPosterior:
     table = tabular.read(data)
     prior = partitions.components_prior(prior, table.x, family)
-    return partitions.sample(model, table.x, prior, mixing, most, list(range(1, min(most, 10) + 1)), length, seed)
+    begin_at = partitions.beginnings(list(range(1, most + 1)))
+    return partitions.sample(model, table.x, prior, mixing, most, begin_at, length, seed)
 
 
 def _gamma(concentration: Any) -> Concentration:
