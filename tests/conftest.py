@@ -15,7 +15,7 @@ from jaxem.bayes import nuts
 from jaxem.bayes.hierarchical import chains
 
 
-MOST_MAPS = 20_000
+MOST_MAPS = 35_000  # clearing all programs takes seconds, and what was shared is compiled again
 # Most programs of the tests run once, on little: compiling them is most of their time. Once a week CI compiles them as users do.
 LEVEL = "--xla_backend_optimization_level"
 HASTE = (  # every worker has a core of its own, and loops that are entered once need no tidying
