@@ -37,8 +37,13 @@ class Tables:
     weights: str | None
     labels: str | None = None
 
-    def read(self, plainly: bool = False) -> tuple[str, Any, Any, Any]:
-        """The file's name, the columns to compute with, the weights and the labels; without pandas where that will do."""
+    def read(self, plainly: bool = False, names: bool = False) -> tuple[str, Any, Any, Any]:
+        """The file's name, the columns to compute with, the weights and the labels; without pandas where that will do.
+
+        Args:
+            plainly: Whether pandas need not be loaded.
+            names: Whether columns may hold names of categories.
+        """
         wanted = listed(self.columns) if self.columns else None
         besides = [own for own in (self.weights, self.labels) if own]
         if plainly and not (self.array or besides) and (plain := io.read_plain(self.file, wanted or ())):
@@ -52,7 +57,7 @@ class Tables:
         )
         weight = None if weight is None else weight.to_numpy()
         label = None if label is None else label.fillna(0).to_numpy() - 1  # people count from 1
-        return name, io.numeric(name, frame, wanted, besides), weight, label
+        return name, io.numeric(name, frame, wanted, besides, names=names), weight, label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +89,9 @@ class Output:
 
 def answer(tables: Tables, output: Output, cache: bool, **asked: Any) -> None:
     """What `select` and `fit` share: read, search, write, report."""
-    name, frame, weight, label = tables.read(plainly=not (output.out or output.report))
+    from .families import nominal
+
+    name, frame, weight, label = tables.read(not (output.out or output.report), nominal(asked["families"]))
     with io.folder(output.out), io.folder(output.report.parent if output.report else None):
         _process.use_all_cores()
         _process.keep_compiled(cache)

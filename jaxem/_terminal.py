@@ -1,4 +1,4 @@
-"""What the command shows a person: the report, and the progress bar. Imports rich, NumPy, text and selection.
+"""What the command shows a person: the report, and the progress bar. Imports rich, NumPy, text, categories and selection.
 
 Everything is written for 80 columns and stays readable without colour: a mark, not a colour, carries the meaning. rich leaves
 colour out of pipes and where NO_COLOR is set.
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from . import text
+from .categories import is_missing
 from .selection.text import asked, axes, choice, seeded
 from .text import INDENT, NUMBERED
 
@@ -78,7 +79,8 @@ def heading(selection: Selection, name: str, frame: pd.DataFrame | PlainTable, n
         frame: The columns used.
         num_restarts: Starts a cell.
     """
-    missing = int(np.isnan(np.asarray(frame, dtype=float)).sum())
+    cells = np.asarray(frame)
+    missing = int(np.isnan(cells).sum()) if cells.dtype.kind in "fiu" else sum(map(is_missing, cells.ravel()))
     weights = "" if selection.num_rows == len(frame) else f" Weights add up to {selection.num_rows:,g}."
     return (
         f"{name}: {text.rows(len(frame))}, {text.columns([str(column) for column in frame.columns])}, "

@@ -81,6 +81,7 @@ def top(context: Context, version: Annotated[bool, typer.Option("--version", hel
         "jaxem select table.csv --columns height,weight --components 1:4",
         "jaxem select table.csv --family VVV,EEE --out result --report report.html",
         "jaxem select counts.tsv --family poisson --criterion icl",
+        "jaxem select answers.csv --family categorical   names or numbers of categories: latent classes",
         "jaxem select table.csv --json | jq .best.num_components",
         "zcat table.csv.gz | jaxem select - --quiet",
     )
@@ -93,7 +94,7 @@ def select(
         str,
         typer.Option(
             metavar="NAMES",
-            help="gaussian or student (t components; all structures), poisson, or codes: VVV,tEEE.",
+            help="gaussian or student (t components; all structures), poisson, categorical, or codes: VVV,tEEE.",
             autocompletion=completing("families:names"),
         ),
     ] = "gaussian",
@@ -142,7 +143,7 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="One family: VVV, EEE, …, tVVV (t components), …, or poisson.",
+            help="One family: VVV, EEE, …, tVVV (t components), …, poisson, or categorical.",
             autocompletion=completing("families:names"),
         ),
     ] = "VVV",
@@ -198,7 +199,8 @@ def predict(
 
         fitted = load(model)
         name, frame = io.read_table(file, array, fitted.columns)
-        resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns, advice="leave a cell empty where it is missing"))
+        advice, names = "leave a cell empty where it is missing", bool(fitted.categories)
+        resp = fitted.predict_proba(io.numeric(name, frame, fitted.columns, advice=advice, names=names))
         table = io.with_clusters(name, frame, resp, fitted.num_components)
         if out:
             io.write_table(table, out)

@@ -124,5 +124,6 @@ def _numbers(name: str, column: Any) -> np.ndarray:
     except (TypeError, ValueError):
         example = next((value for value in values.tolist() if not isinstance(value, int | float)), values.dtype.name)
         raise TypeError(
-            f"column {name!r} is not numeric (it holds {example!r}); leave it out or encode it as numbers"
+            f"column {name!r} is not numeric (it holds {example!r}); leave it out or encode it as numbers; names of categories are for the "
+            "family 'categorical'"
         ) from None

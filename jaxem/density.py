@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import families, rowwise, tabular
+from . import categories, families, rowwise, tabular
 from ._parts import parts
 from ._precision import precision, random_key
 from .columns import frame
@@ -27,6 +28,7 @@ class Density:
     input_columns: tuple[str, ...]
     terms: dict[str, Any]
     source: Any
+    categories: Mapping[str, Sequence[str]]
 
     def predict(self, x: Any) -> np.ndarray:
         """The most probable component of each row.
@@ -97,8 +99,9 @@ class Density:
     def impute(self, x: Any, num_draws: int | None = None, seed: Any = 0) -> np.ndarray:
         """Rows with their missing cells filled in.
 
-        Conditional means are the best guesses of single cells, but rows filled with them vary too little: what is to be analysed
-        further wants several draws (multiple imputation; Rubin 1987). Draws are from the fitted mixture, as if it were certain.
+        Conditional means (of categories, the most probable one) are the best guesses of single cells, but rows filled with them vary too
+        little: what is to be analysed further wants several draws (multiple imputation; Rubin 1987). Draws are from the fitted mixture,
+        as if it were certain.
 
         Args:
             x: Rows as in `jaxem.fit`, with NaN where a cell is missing.
@@ -190,7 +193,10 @@ class Density:
                 f"the family {self.family!r} does not come with jaxem, and a file does not hold it: give it again, as in "
                 "jaxem.load(path, family=...)"
             )
-        return self.source if self.source is not None else families.resolve(self.family, len(self.columns))[0]
+        if self.source is not None:
+            return self.source
+        family = families.resolve(self.family, len(self.columns))[0]
+        return family.knowing(self.params.asdict()) if hasattr(family, "knowing") else family
 
     def _components(self) -> tuple[Any, Any]:
         """The family in its accurate form, and its params in the data's units."""
@@ -219,7 +225,7 @@ class Density:
             wanted = set(self.columns)
             x = x[[column for column in x.columns if str(column) in wanted]]
             names = tuple(str(column) for column in x.columns)
-        values = tabular.read(x, missing=missing, empty=empty).x
+        values = tabular.read(categories.numbered(x, self.categories, names), missing=missing, empty=empty).x
         if values.shape[1] == len(self.columns) != len(names):
             return values
         if values.shape[1] != len(names):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,33 @@ from .result import Params
 SYMMETRIC = ("covariances", "scatters")  # a family has one of these at most
 
 
-def labels(arrays: Mapping[str, np.ndarray], columns: tuple[str, ...]) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
-    """Names for the entries of `flatten`: array, component, and the place in its array by column, by number along other axes."""
+Names = Mapping[str, Sequence[str]]  # of the categories of a column
+
+
+def labels(
+    arrays: Mapping[str, np.ndarray], columns: tuple[str, ...], categories: Names | None = None
+) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+    """Names for the entries of `flatten`: array, component, and the place in its array by column, by number along other axes.
+
+    Args:
+        arrays: By name.
+        columns: Names of the columns.
+        categories: Where the arrays are probabilities of categories, (k, d, m), the names of these, of columns that have some.
+    """
     out = []
     for name, array in _with_correlations(arrays).items():
+        if categories is not None and array.ndim == 3:
+            places = [(column, own) for column in columns for own in _named(categories.get(column, ()), array.shape[2])]
+            out += [(name, component, place) for component in range(len(array)) for place in places]
+            continue
         axes = [columns if size == len(columns) else tuple(map(str, range(size))) for size in array.shape[1:]]
         places = [tuple(axis[i] for axis, i in zip(axes, place, strict=True)) for place in _places(name, array.shape[1:])]
         out += [(name, component, place) for component in range(len(array)) for place in places]
     return tuple(out)
+
+
+def _named(names: Sequence[str], most: int) -> list[str]:
+    return [names[number] if number < len(names) else str(number) for number in range(most)]
 
 
 def flatten(arrays: Mapping[str, np.ndarray]) -> np.ndarray:

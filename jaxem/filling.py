@@ -27,6 +27,15 @@ def filled(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return Filler(x, weight)(x) if np.isnan(x).any() else x
 
 
+def commonest(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Rows (d, n) with the commonest value of the column in the place of NaN: what no arithmetic on values may make up."""
+    out = x.copy()
+    for row in out:
+        values, which = np.unique(row[~np.isnan(row)], return_inverse=True)
+        row[np.isnan(row)] = values[np.bincount(which, weight[~np.isnan(row)]).argmax()]
+    return out
+
+
 class Filler:
     """What fills the missing cells of rows like the ones given; no filled cell leaves the range of its column among them.
 

@@ -44,7 +44,7 @@ def fit(
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame. NaN is a missing cell: missing at random, given what is there. A column
             that is constant is left out, with a warning.
-        family: A name ("VVV", "full", "tVVV", "poisson", …) or a `Family`.
+        family: A name ("VVV", "full", "tVVV", "poisson", "categorical", …) or a `Family`. Columns of categories may hold names.
         num_components: K.
         start: Responsibilities (n, k), from which EM begins with an M-step, or a params object (`Fit.params`), from which it
             begins with an E-step. There are then no restarts and no moves, and the stationary point reached may be a saddle.
@@ -98,7 +98,8 @@ def fit(
         fixed=fixed,
     )
     k = tabular.count("num_components", num_components)
-    table = tabular.read(data, weights, labels, missing=True).without_empty_rows()
+    nominal = family_names.nominal(family)
+    table = tabular.read(data, weights, labels, missing=True, nominal=nominal).without_empty_rows()
     family = family_names.resolve([family], num_features(table, family))
     if len(family) != 1:
         raise ValueError(

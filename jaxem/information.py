@@ -142,7 +142,11 @@ class Local:
                 np.log(fit.params.weights),
                 cell.family.adopt(fit.params.asdict(), self.problem.units.centre, self.problem.units.scale),
             )
-            self.num_held = int(getattr(cell.family, "num_held", lambda _: 0)(params.components))
+            if hasattr(cell.family, "pinned"):
+                family = self.model.family.pinned(params.components, fit.params.weights * fit.num_rows)
+                self.model = replace(self.model, family=family)
+                params = jax.device_get(self.model.from_free(self.model.to_free(params)))
+            self.num_held = int(getattr(self.model.family, "num_held", lambda _: 0)(params.components))
             size = fit.num_params - self.num_held
             size -= "noise" in fit.terms  # its volume counts as a parameter, and is not one of the likelihood
             for _ in range(NEWTON_STEPS):

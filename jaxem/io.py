@@ -168,6 +168,7 @@ def numeric(
     columns: Sequence[str] | None = None,
     besides: Sequence[str] = (),
     advice: str | None = None,
+    names: bool = False,
 ) -> pd.DataFrame:
     """The columns to compute with.
 
@@ -177,6 +178,7 @@ def numeric(
         columns: Names wanted; None for all of them.
         besides: Columns that are none of them, such as that of the weights.
         advice: What to do about text; by default, to choose the columns that hold none.
+        names: Whether text will do: names of categories.
     Raises:
         ValueError: if a column does not exist (with the near miss), or holds text (with the cell, and the advice).
     """
@@ -186,6 +188,8 @@ def numeric(
             near = difflib.get_close_matches(column, frame.columns, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(frame.columns)}"
             raise ValueError(f"{name} has no column {column!r}: {hint}")
+    if names:
+        return frame[wanted]
     cells = {column: cell for column in frame.columns if (cell := _first_text(frame[column]))}
     for column in wanted:
         if column in cells:

@@ -32,7 +32,7 @@ from .quasi_newton import QuasiNewton
 from .result import Fit
 from .search import Batch, Effort, Search
 from .terms import Terms
-from .units import Units, dependence
+from .units import Units, dependence, points
 
 
 PLAIN_STEPS_FROM_START = 5  # a given start leads to its own optimum more often when EM takes the first steps alone
@@ -202,9 +202,10 @@ class Problem:
         max_steps: int,
     ) -> None:
         """Starts, then moves, on some rows (d, n), complete or filled up."""
-        options, unit = self.options, self.units.comparable(rows, weight)
+        options = self.options
+        unit = rows if self.units.scaled else points(self.bound[0], rows, weight)
         effort = Effort(options.num_finalists, TICKS, max_steps)
-        search = Search(engine, rows, weight, effort, self.report, label)
+        search = Search(engine, unit if self.units.nominal else rows, weight, effort, self.report, label)
         draws = starts.draws(unit, weight, options.seed, noisy=options.noise, label=label)
         search.from_starts(cells, draws, options.init, options.num_restarts)
         if options.moves:

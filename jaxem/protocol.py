@@ -121,8 +121,12 @@ class Family(Protocol[Params, Stats]):
     | `smooth`                            | whether its part of the objective has a gradient everywhere          | True             |
     | `linear`                            | whether fits follow the data under every linear map                  | False            |
     | `full`                              | whether it has covariances that need not be diagonal                 | False            |
+    | `likeliest(params, resp)`           | the best guess of every cell, (n, d), where no mean is one           | means            |
+    | `embed(x)`                          | rows as points of which distances mean something, (e, n)             | columns to scale |
+    | `knowing(published)`                | the family that a fit was made with, from what it published          | as it was made   |
     | `rows_needed(num_features)`         | rows that each component needs, for what is said of a fit that fails | 0                |
     | `alone(total)`                      | log-likelihood of one component on the rows bound, of weight `total` | it is fitted     |
+    | `pinned(params, counts)`            | the family whose params at the end of their range stay there         | all may move     |
     | `num_held(params)`                  | how many free parameters are at the end of their range, and stay     | 0                |
     | `with_prior(…)`, `log_prior(…)`     | the family under a `jaxem.Prior`                                     | `prior=` refused |
 
@@ -134,6 +138,9 @@ class Family(Protocol[Params, Stats]):
     - Where `smooth` is False, searches end without L-BFGS.
     - Where a family is `full`, a warning names columns that depend on each other: its likelihood then has no maximum.
     - Where all families of a fit are `linear` and scaled, nearly collinear columns come sphered: `scale` is then not diagonal.
+    - `pinned` is asked before standard errors are worked out, with the rows of each component (k,); `num_held` is then asked of its answer.
+    - `embed(x)` is for values that are names: rows (d, n) as points, (e, n), whose distances starts may compare.
+    - `knowing(published)` is for families that `bind` tells what they need: the family of a saved fit.
     - `alone` may return None where it does not know.
     - `with_prior(prior, num_components, centre, scale, total)` is asked of the bound family; it returns the family whose `m_step`
       obeys the prior, and as a dict arguments of `jaxem.Prior` that say the same in the data's units, "concentration" among them.
@@ -208,8 +215,8 @@ class Family(Protocol[Params, Stats]):
         """The components seen through some columns only, for rows that lack the columns `missing` (d stands for none).
 
         An object with `log_prob` and `expected_stats` as here: the density of the cells that are there, and the expected statistics
-        given these; and `completed` and `drawn`, rows with conditional means and with draws, shape (k, d, n). A family without this
-        method takes complete rows only.
+        given these; and `completed` and `drawn`, rows with conditional means and with draws, shape (k, d, n). Where no mean is a guess, as
+        of categories, `likeliest` stands for `completed`. A family without this method takes complete rows only.
         """
         ...
 

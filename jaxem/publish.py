@@ -65,6 +65,7 @@ def publish(cell: Cell, best: Run, terms: Terms, alone: float | None, seconds: f
         runner_up=next((_published(cell, run.params, terms)[0] for run in cell.leaders(2)[1:]), None),
         terms=terms.told(family, cell.num_components),
         seconds=seconds,
+        categories={name: list(names) for name, names in units.table.categories.items()},
         source=None if family_names.known(family.name) else family,
     )
 

@@ -15,7 +15,7 @@ from ._page import bullets, document, figure, prose, table
 from ._version import __version__
 from .prior import DEFAULT, Prior
 from .selection import select
-from .spread import matrices
+from .spread import category, matrices
 from .text import NUMBERED, degrees
 
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .standard_errors import StandardErrors
 
 MOST_PARAMS = 150  # beyond, a table of errors is no reading matter, and a Hessian takes its time
+MOST_CATEGORIES, RARE = 6, 0.005  # of a column in a cell of the table of clusters, and the least probable of them
 
 MARKS = {
     "best": "the choice",
@@ -159,7 +160,7 @@ def _pictures(selection: Selection, best: Fit | None, data: Any, errors: Standar
         out.append(figure(plot.clusters(best, data), "The rows and the clusters of the choice"))
         if best.num_components > 1:
             out.append(figure(plot.uncertainty(best, data), "How sure the cluster of each row is"))
-    if len(best.columns) > 2:
+    if len(best.columns) > 2 or best.family == "categorical":
         out.append(figure(plot.profile(best, errors), "The clusters side by side"))
     if best.num_components > 1:
         what = "Where every run of the choice ended: was the best log-likelihood found more than once?"
@@ -170,6 +171,8 @@ def _pictures(selection: Selection, best: Fit | None, data: Any, errors: Standar
 def _parameters(fit: Fit) -> str:
     """Share, rows and each column's mean, with its standard deviation where the family has one."""
     params = fit.params.asdict()
+    if fit.family == "categorical":
+        return _categories(fit)
     if not families.known(fit.family) or not {"means", "rates"} & set(params):  # what its parameters mean, its family knows
         return f"<pre>{prose(fit.params)}</pre>"
     means = params["means"] if "means" in params else params["rates"]
@@ -186,6 +189,19 @@ def _parameters(fit: Fit) -> str:
     if dof is not None:
         note = "centre ± scale of a t distribution with dof degrees of freedom"
     return f"{table(lines)}<p><small>{note}; {NUMBERED}.</small></p>{_covariances(fit)}"
+
+
+def _categories(fit: Fit) -> str:
+    """Share, rows and each column's most probable categories."""
+    lines = ["<tr>" + "".join(f"<th>{prose(name)}</th>" for name in ("cluster", "share", "rows", *fit.columns)) + "</tr>"]
+    for k, weight in enumerate(fit.params.weights):
+        cells = ""
+        for j, chance in enumerate(fit.params.probabilities[k]):
+            likeliest = [c for c in np.argsort(-chance, kind="stable")[:MOST_CATEGORIES].tolist() if chance[c] >= RARE]
+            cells += f"<td>{'<br>'.join(f'{prose(category(fit, j, c))} {chance[c]:.2f}' for c in likeliest)}</td>"
+        lines.append(f"<tr><td>{k + 1}</td><td>{weight:.2f}</td><td>{fit.sizes[k]:g}</td>{cells}</tr>")
+    note = f"the most probable categories, up to {MOST_CATEGORIES}, and their probabilities within the cluster"
+    return f"{table(lines)}<p><small>{note}; {NUMBERED}.</small></p>"
 
 
 def _errors(fit: Fit, data: Any, weights: Any, labels: Any) -> tuple[StandardErrors | None, str]:

@@ -28,6 +28,7 @@ class Params:
         scatters: t families: shape (k, d, d), scatter matrices (a component's covariance is dof / (dof − 2) times its own).
         dof: t families: degrees of freedom, shape (k,); 10⁶ stands for a Gaussian component.
         rates: Poisson: shape (k, d).
+        probabilities: Categorical: of category 0, 1, … in each column, shape (k, d, m); 0 beyond a column's own.
 
     Example:
         >>> Params(weights=[0.5, 0.5], rates=[[1.0], [4.0]]).rates.shape
@@ -40,6 +41,7 @@ class Params:
     scatters: np.ndarray
     dof: np.ndarray
     rates: np.ndarray
+    probabilities: np.ndarray
 
     if TYPE_CHECKING:  # what a family of the user's own publishes has names of its own
 
@@ -106,6 +108,7 @@ class Fit(criteria.Scored, Density):
             "prior" (its numbers, in the data's units), "labels" (how many components have some); empty where nothing was.
         source: The `Family` object, for families that do not come with jaxem; not saved.
         seconds: By the clock, of the search that it comes from, with all other fits of that search and all compiling; not saved.
+        categories: What the numbers 0, 1, … of a categorical column stand for, by column, where the data had names.
 
     Example:
         >>> import jaxem
@@ -145,6 +148,7 @@ class Fit(criteria.Scored, Density):
     terms: dict[str, Any] = dataclasses.field(default_factory=dict)
     source: Any = None
     seconds: float | None = None
+    categories: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:

@@ -62,7 +62,9 @@ def impute(fit: Density, x: Any, num_draws: int | None, seed: Any) -> np.ndarray
             which = incomplete[some]
             here = rows[which]
             gone, resp, data = np.isnan(here), fit.predict_proba(here), _on_device(here, family, fit.columns)
-            if count is None:
+            if count is None and hasattr(family, "likeliest"):
+                out[0, which] = np.where(gone, family.likeliest(components, resp), here)
+            elif count is None:
                 each = np.asarray(_completed(family, components, data))[..., : len(here)]
                 if fit.noise is not None:
                     each = np.concatenate([each, np.broadcast_to(fit.noise.middle[None, :, None], each[:1].shape)])

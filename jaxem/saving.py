@@ -19,7 +19,7 @@ from .result import Fit, Params
 
 
 FORMAT = "jaxem.Fit"
-FILE_VERSION = 2  # one more whenever the fields of `Fit`, the statuses or the terms change: a test has the list
+FILE_VERSION = 3  # one more whenever the fields of `Fit`, the statuses or the terms change: a test has the list
 NOT_SAVED = ("source", "seconds")
 KINDS = {"str": str, "int": int, "float": int | float, "bool": bool, "tuple": tuple, "dict": dict, "np.ndarray": np.ndarray}
 KINDS |= {"Params": Params, "Status": Status, "None": type(None)}
@@ -183,7 +183,7 @@ def _check_shapes(fit: Fit) -> None:
     k, d = fit.num_components, len(fit.columns)
     shapes = {"weights": (k,)}
     if fit.source is None and families.known(fit.family) and len(fit.params.weights) == k:
-        family = families.resolve(fit.family, d)[0]
+        family = fit._family()
         example = family.publish(family.reference(k, d, np.float64), np.zeros(d), np.eye(d))
         shapes |= {name: array.shape for name, array in example.items()}
     sets = [own.asdict() for own in (fit.params, fit.runner_up) if own is not None]

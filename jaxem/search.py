@@ -57,7 +57,7 @@ class Search:
 
     Args:
         engine: The programs.
-        rows: Rows in internal units, shape (d, n).
+        points: Rows as points that a cut may divide, shape (e, n).
         weight: Row weights, shape (n,).
         effort: How much work to do.
         report: Called as runs end, with the phase, how many of its runs have ended, and how many there are.
@@ -67,13 +67,13 @@ class Search:
     def __init__(
         self,
         engine: Engine,
-        rows: np.ndarray,
+        points: np.ndarray,
         weight: np.ndarray,
         effort: Effort,
         report: Report | None = None,
         label: np.ndarray | None = None,
     ):
-        self.engine, self.rows, self.weight, self.effort, self.report = engine, rows, weight, effort, report
+        self.engine, self.points, self.weight, self.effort, self.report = engine, points, weight, effort, report
         self.label, self.num_labels = label, 0 if label is None else int(label.max()) + 1
 
     def from_starts(self, cells: list[Cell], draws: starts.Draws, init: str, num_restarts: int) -> None:
@@ -163,7 +163,7 @@ class Search:
         out = {}
         for (cell, _), resp in zip(found, posteriors, strict=True):
             pairs = moves.overlapping_pairs(self.weight, resp, MERGE_PAIRS)
-            out[id(cell)] = moves.halves(self.rows, self.weight, resp), pairs
+            out[id(cell)] = moves.halves(self.points, self.weight, resp), pairs
         return out
 
     def _two_stages(self, runs: list[Run], makes: list[Callable[[], np.ndarray]], phase: str) -> None:
@@ -192,7 +192,7 @@ class Search:
         components first: lanes of a family share a block, and its M-step has no loops but theirs.
         """
         if self.engine.long:
-            return -cell.num_params(len(self.rows)), cell.number
+            return -cell.num_params(self.engine.num_features), cell.number
         return cell.number, -cell.num_components
 
     def _teller(self, phase: str, total: int) -> Callable[[int], None] | None:

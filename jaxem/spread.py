@@ -42,8 +42,35 @@ def moments(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
 
 
 def separation(fit: Fit) -> np.ndarray:
-    """How far each column sets the clusters apart: the variance between clusters over that within, noise aside, shape (d,)."""
-    weights = fit.params.weights[:, None] / fit.params.weights.sum()
-    centres, within = moments(fit)
-    between = (weights * (centres - (weights * centres).sum(0)) ** 2).sum(0)
-    return between / np.maximum((weights * within).sum(0), np.finfo(float).tiny)
+    """How far each column sets the clusters apart: the variance between clusters over that within, noise aside, shape (d,).
+
+    Of categories, variances are those of their indicators, summed.
+    """
+    share = fit.params.weights / fit.params.weights.sum()
+    centres, within = moments(fit) if fit.family != "categorical" else _indicators(fit)
+    between = np.tensordot(share, (centres - np.tensordot(share, centres, 1)) ** 2, 1)
+    around = np.tensordot(share, within, 1)
+    axes = tuple(range(1, between.ndim))
+    return between.sum(axes) / np.maximum(around.sum(axes), np.finfo(float).tiny)
+
+
+def _indicators(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the indicator of each category in every column within each cluster, shape (k, d, m) each."""
+    chance = fit.params.probabilities
+    return chance, chance * (1 - chance)
+
+
+def category(fit: Fit, column: int, number: int) -> str:
+    """What a category of a column is called."""
+    names = fit.categories.get(fit.columns[column], ())
+    return names[number] if number < len(names) else str(number)
+
+
+def listed(fit: Fit) -> list[tuple[int, int]]:
+    """Categories that say it all, as column and number: every one that is there, but of two only the second."""
+    there = fit.params.probabilities.max(axis=0) > 0
+    return [
+        (column, number)
+        for column, own in enumerate(there)
+        for number in (np.flatnonzero(own) if own.sum() != 2 else np.flatnonzero(own)[1:]).tolist()
+    ]

@@ -122,6 +122,7 @@ def standard_errors(
     level, arrays = check_level(level), fit.params.asdict()
     estimates = flatten(arrays)
     more: dict[str, Any] = {}
+    replicates: np.ndarray | None = None
     said: tuple[str, ...] = ()
     if kind in ANALYTIC:
         from .information import Local
@@ -144,16 +145,23 @@ def standard_errors(
         covariance = scale * np.atleast_2d(np.cov(refitted.estimates, rowvar=False, fweights=refitted.times.astype(int)))
         more = {"num_failed": refitted.num_failed, "num_unclear": refitted.num_unclear}
         said = _warnings(refitted)
-        more["replicates"] = None if kind == "jackknife" else refitted.estimates
+        replicates = None if kind == "jackknife" else refitted.estimates
+    errors = unflatten(np.sqrt(np.maximum(np.diag(covariance), 0)), arrays)
+    names, there = names_of(arrays, fit.columns), np.ones(len(estimates), bool)
+    if fit.family == "categorical":  # a column with fewer categories than another has none in their place
+        names = names_of(arrays, fit.columns, fit.categories)
+        exists = np.broadcast_to(fit.params.probabilities.max(axis=0) > 0, fit.params.probabilities.shape)
+        there = flatten({"weights": np.ones(fit.num_components), "probabilities": exists}) > 0
     return StandardErrors(
         kind=kind,
-        params=unflatten(np.sqrt(np.maximum(np.diag(covariance), 0)), arrays),
-        estimates=estimates,
-        covariance=(covariance + covariance.T) / 2,
-        labels=names_of(arrays, fit.columns),
+        params=errors,
+        estimates=estimates[there],
+        covariance=((covariance + covariance.T) / 2)[np.ix_(there, there)],
+        labels=tuple(name for name, own in zip(names, there, strict=True) if own),
         level=level,
         bounds=dict(getattr(fit._family(), "bounds", {})),
         warnings=(*_of_weights(kind, weights), *said),
+        replicates=None if replicates is None else replicates[:, there],
         **more,
     )
 

@@ -1,4 +1,4 @@
-"""From what a user has to rows of numbers: checks at the host boundary, each with a sentence. Imports columns.
+"""From what a user has to rows of numbers: checks at the host boundary, each with a sentence. Imports columns and categories.
 
 All that can be wrong with data is found here, before anything is compiled, and named by row (counted from 1) and column.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from . import categories
 from ._typing import Whole
 from .columns import filled, named
 
@@ -31,6 +32,7 @@ class Table:
         columns: Names of the columns.
         warnings: Sentences about what was set aside.
         label: Components that rows are known to come from, −1 where that is not known, shape (n,); None if nothing is known.
+        categories: Of columns that were no numbers, what 0, 1, … stand for, by name of the column.
     """
 
     x: np.ndarray
@@ -38,6 +40,7 @@ class Table:
     columns: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     label: np.ndarray | None = None
+    categories: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -117,7 +120,9 @@ class Table:
         return dataclasses.replace(self, x=x, weight=weight, columns=kept, warnings=(*self.warnings, *said))
 
 
-def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = False, empty: bool = False) -> Table:
+def read(
+    data: Any, weights: Any = None, labels: Any = None, *, missing: bool = False, empty: bool = False, nominal: bool = False
+) -> Table:
     """Check data and weights.
 
     Args:
@@ -126,10 +131,12 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
         labels: Array-like (n,) of component numbers, −1 where that is not known, or None.
         missing: Whether NaN is a missing cell rather than an error.
         empty: Whether there may be no row.
+        nominal: Whether columns may be names, which are then numbered.
     Raises:
         ValueError: naming what was expected, what came, and where.
         TypeError: if the data are not numbers.
     """
+    data, names = categories.learned(data) if nominal else (data, {})
     values, columns, told = named(data)
     if values.ndim != 2:
         raise ValueError(f"data must have shape (n, d) or (n,), got shape {values.shape}")
@@ -138,7 +145,7 @@ def read(data: Any, weights: Any = None, labels: Any = None, *, missing: bool = 
         raise ValueError(f"data must have at least one row and one column, got shape {values.shape}")
     _refuse(np.isinf(values), values, columns, "is infinite; replace the value or leave out the row")
     weight = _weights(weights, n)
-    table = Table(values, weight, columns, (*told, *_no_frequencies(weight)), _labels(labels, n))
+    table = Table(values, weight, columns, (*told, *_no_frequencies(weight)), _labels(labels, n), names)
     if not missing:
         table.require_complete("this")
     return table

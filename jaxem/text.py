@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import families, trust
-from .spread import moments, separation
+from .spread import category, moments, separation
 
 
 if TYPE_CHECKING:
@@ -96,6 +96,12 @@ def clusters(fit: Fit, most_columns: int, most_clusters: int | None = None, firs
 
 def _parameters(fit: Fit) -> tuple[list[list[str]], str]:
     """Each column's parameters by cluster, with the digits that its spread within clusters allows; and what they are."""
+    if fit.family == "categorical":
+        likeliest = fit.params.probabilities.argmax(axis=2).T
+        shares = fit.params.probabilities.max(axis=2).T
+        pairs = enumerate(zip(likeliest, shares, strict=True))
+        said = "the most probable category, and its probability"
+        return [[f"{short(category(fit, j, own))} {p:.2f}" for own, p in zip(*both, strict=True)] for j, both in pairs], said
     means, variances = moments(fit)
     if fit.family == "poisson":
         return [numbers(column, np.sqrt(column)) for column in means.T], "rates: expected count"

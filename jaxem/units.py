@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._parts import parts
-from .filling import filled
+from .filling import commonest, filled
 from .tabular import Table
 
 
@@ -27,12 +27,15 @@ class Units:
         families: Families of one kind: all standardised, or none.
 
     Attributes:
+        scaled: Whether the families are standardised.
+        nominal: Whether values are names, and only the family knows which are near each other.
         centre: Shape (d,).
         scale: Shape (d, d): diagonal, except where the columns are nearly collinear.
     """
 
     def __init__(self, table: Table, families: Sequence[Any]):
         self.table, self.scaled = table, bool(families[0].standardise)
+        self.nominal = hasattr(families[0], "embed")
         self.centre, self.scale = np.zeros(table.x.shape[1]), np.eye(table.x.shape[1])
         if self.scaled:
             self.centre, deviation = moments(table.x, table.weight)
@@ -83,15 +86,18 @@ class Units:
         """Rows (d, n) in internal units with guesses in the place of missing cells."""
         if self.scaled or self.table.complete:
             return filled(rows, weight)
+        if self.nominal:
+            return commonest(rows, weight)
         centre, scale = moments(rows.T, weight)  # counts: columns of any scale
         return (filled(((rows.T - centre) / scale).T, weight).T * scale + centre).T
 
-    def comparable(self, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Rows (d, n) with columns that a distance may add up, though the family must see them as they are."""
-        if self.scaled:
-            return rows
-        centre, scale = moments(rows.T, weight)
-        return ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
+
+def points(family: Any, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Rows (d, n) as points whose distances mean something, (e, n): where the family puts them, or in columns of unit scale."""
+    if hasattr(family, "embed"):
+        return family.embed(rows)
+    centre, scale = moments(rows.T, weight)
+    return ((rows.T - centre) / np.where(scale > 0, scale, 1.0)).T
 
 
 def nearly_collinear(table: Table) -> bool:

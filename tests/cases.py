@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special, stats
 
-from jaxem.families import Poisson, gaussian, student
+from jaxem.families import Categorical, Poisson, gaussian, student
 from jaxem.models.mixture import Mixture, MixtureParams
 from jaxem.protocol import Data
 
@@ -44,6 +44,8 @@ class Case:
         accuracy: To what the M-step is exact; below rounding where it iterates in more than one direction at a time.
         only_labels: Whether labels are all that is latent: the statistics then have all that rows say of the params, and what the
             M-step maximises is the expected log-density of rows and labels.
+        marginal: (params, columns) -> the same params of some columns only; by default, arrays go by column along all their axes.
+        of_what_is_seen: Whether `estimate` takes rows with missing cells, and what is complete is rows and labels as they are.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Case:
     fewer: Callable[[], Case] | None = None
     accuracy: float = 1e-10
     only_labels: bool = True
+    marginal: Callable[[Published, np.ndarray], Published] | None = None
+    of_what_is_seen: bool = False
 
     @property
     def d(self) -> int:
@@ -272,6 +276,43 @@ def _poisson(d: int) -> Case:
     )
 
 
+def _categorical(sizes: tuple[int, ...]) -> Case:
+    """So many categories in each column; the estimate is of the cells that are there."""
+    d, most = len(sizes), max(sizes)
+    exists = np.arange(most) < np.array(sizes)[:, None]
+
+    def random(rng: np.random.Generator) -> Published:
+        draws = rng.gamma(1.5, size=(K, d, most)) * exists
+        return {"probabilities": draws / draws.sum(-1, keepdims=True)}
+
+    def log_density(params: Published, rows: np.ndarray) -> np.ndarray:
+        cells = rows.astype(int).T[:, :, None] == np.arange(params["probabilities"].shape[-1])
+        return np.stack([np.log((own[:, None] * cells).sum(-1)).sum(0) for own in params["probabilities"]])
+
+    def estimate(rows: np.ndarray, resp: np.ndarray, at: Published | None = None) -> Published:
+        counts = np.einsum("kn,ndm->kdm", resp, rows[:, :, None] == np.arange(most))
+        return {"probabilities": counts / counts.sum(-1, keepdims=True)}
+
+    def moments(params: Published) -> tuple[np.ndarray, np.ndarray]:
+        mean = params["probabilities"] @ np.arange(most)
+        return mean, (params["probabilities"] @ np.arange(most) ** 2 - mean**2)[:, :, None] * np.eye(d)
+
+    rng = np.random.default_rng(d)
+    chance = np.cumsum(np.repeat(random(rng)["probabilities"], NUM_ROWS // K, axis=0), axis=-1)
+    return Case(
+        name=f"categorical-{d}",
+        unbound=Categorical(),
+        x=(rng.random((NUM_ROWS, d, 1)) > chance[:, :, :-1]).sum(-1).astype(float),
+        random=random,
+        log_density=log_density,
+        estimate=estimate,
+        moments=moments,
+        rule=(np.arange(float(most)), np.ones(most)),
+        marginal=lambda params, seen: {"probabilities": params["probabilities"][:, seen]},
+        of_what_is_seen=True,
+    )
+
+
 def _student(code: str, d: int) -> Case:
     x = _normal_rows(d)
 
@@ -327,6 +368,7 @@ CASES = [
     normal("E", 1),
     normal("V", 1),
     _poisson(2),
+    _categorical((3, 2)),
     _student("V", 1),
     _student("VVV", 2),
 ]

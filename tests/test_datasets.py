@@ -54,6 +54,18 @@ def test_earthquakes_have_the_moments_of_the_book():
     assert frame["year"].tolist() == list(range(1900, 2007))
 
 
+def test_titanic_has_the_margins_of_dawsons_table():
+    people = datasets.load("titanic")
+    assert people["class"].value_counts().to_dict() == {"Crew": 885, "3rd": 706, "1st": 325, "2nd": 285}
+    assert (people["survived"] == "Yes").sum() == 711
+    assert people.groupby(["sex", "age"]).size().to_dict() == {
+        ("Female", "Adult"): 425,
+        ("Female", "Child"): 45,
+        ("Male", "Adult"): 1667,
+        ("Male", "Child"): 64,
+    }
+
+
 @pytest.mark.parametrize("function", [datasets.load, datasets.path, datasets.describe])
 def test_unknown_name_suggests_the_nearest(function):
     with pytest.raises(ValueError, match=r"unknown data set 'Faitful'\. Did you mean 'faithful'\? Known: faithful, iris,"):

@@ -27,9 +27,9 @@ LAYERS = {
     1: ["protocol patterns devices em reduce restarts accelerate quasi_newton families"],
     2: ["models"],
     3: [
-        "ward noise filling prior options init moves programs padding lanes cell search units terms given publish columns tabular"
-        " text criteria trust rowwise density result problem fitting saving convert resampling own_data replicates information"
-        " spread entries standard_errors again"
+        "ward noise filling prior options init moves programs padding lanes cell search units terms given publish columns"
+        " categories tabular text criteria trust rowwise density result problem fitting saving convert resampling own_data"
+        " replicates information spread entries standard_errors again"
     ],
     4: ["selection"],
     5: ["datasets", "plot report", "bayes", "sklearn"],

@@ -235,7 +235,7 @@ def rewrite(path, change):
 
 def test_a_newer_version_is_refused(path):
     rewrite(path, lambda header: header.update(version=header["version"] + 1))
-    with pytest.raises(ValueError, match=r"was written by a newer jaxem \(file version 3\); upgrade jaxem to read it"):
+    with pytest.raises(ValueError, match=r"was written by a newer jaxem \(file version 4\); upgrade jaxem to read it"):
         jaxem.load(path)
 
 
@@ -262,6 +262,7 @@ FIRST = """
 """
 SECOND = "closed entropy log_likelihood_of_one steepness singular_bic runner_up terms noise equal_weights prior fixed labels"
 WRITTEN = {1: set(FIRST.split()), 2: set(FIRST.split()) | set(SECOND.split())}
+WRITTEN[3] = WRITTEN[2] | {"categories"}
 
 
 def test_the_version_says_what_is_written():

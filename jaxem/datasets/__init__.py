@@ -1,4 +1,4 @@
-"""Data to try things on: four published sets that ship as CSV files, and generators that know the truth.
+"""Data to try things on: five published sets that ship as CSV files, and generators that know the truth.
 
 The files lie beside this module, so `jaxem select jaxem/datasets/faithful.csv` works from a clone and `path` finds them in an
 installation. Nothing is downloaded. Imports NumPy only; pandas when a file is read.
@@ -75,6 +75,14 @@ _ALL = (
         "Zucchini and MacDonald (2009), table 1.1",
         "Zucchini, W. and MacDonald, I. L. (2009). Hidden Markov Models for Time Series: An Introduction Using R. Chapman & Hall/CRC.",
     ),
+    Dataset(
+        "titanic",
+        "People on board the Titanic on its maiden voyage: class (or crew), sex, age and whether they survived, by name.",
+        2201,
+        ("class", "sex", "age", "survived"),
+        "R, datasets::Titanic, a row for each person",
+        "Dawson, R. J. M. (1995). The 'unusual episode' data revisited. Journal of Statistics Education 3(3).",
+    ),
 )
 _BY_NAME = {dataset.name: dataset for dataset in _ALL}
 
@@ -84,7 +92,7 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('faithful', 'iris', 'galaxies', 'earthquakes')
+        ('faithful', 'iris', 'galaxies', 'earthquakes', 'titanic')
     """
     return tuple(_BY_NAME)
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from .._pytree import replace
+from .categorical import Categorical
 from .gaussian import STRUCTURES, UNIVARIATE, Gaussian, fix, gaussian
 from .own import check_family, check_published
 from .poisson import Poisson
@@ -17,6 +18,7 @@ from .student import Student, student
 
 
 __all__ = [
+    "Categorical",
     "Gaussian",
     "Poisson",
     "Student",
@@ -35,7 +37,7 @@ ALIGNED_FROM = 4  # columns from which a program of its own pays for diagonal co
 
 SKLEARN = {"full": "VVV", "tied": "EEE", "diag": "VVI", "spherical": "VII"}
 
-OTHERS = {"poisson": Poisson}  # families that are made by their name alone
+OTHERS = {"poisson": Poisson, "categorical": Categorical}  # families that are made by their name alone
 T = "t"  # before a structure's code: t components
 
 
@@ -80,6 +82,12 @@ def standardised(family: Any) -> bool:
     """Whether a family, or the one of this name, sees columns centred and scaled."""
     known = OTHERS.get(family.lower()) if isinstance(family, str) else family
     return getattr(known, "standardise", True)
+
+
+def nominal(families: Any) -> bool:
+    """Whether one of the families that a user means takes values for names of categories."""
+    items = [families] if isinstance(families, str) or not isinstance(families, Iterable) else list(families)
+    return any(hasattr(OTHERS.get(item.lower()) if isinstance(item, str) else item, "embed") for item in items)
 
 
 def settled(family: Any, num_features: int, dtype: Any) -> Any:

@@ -21,12 +21,13 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "a method": callable,
     "a dict": lambda value: isinstance(value, Mapping),
 }
+ANSWERS = (
+    *("check_rows", "log_joint", "observed", "rows_needed", "alone", "likeliest", "embed", "knowing", "pinned", "num_held"),
+    *("with_prior", "log_prior"),
+)
 OPTIONAL = (  # what the engine looks for, and what it must be then
     *((name, "True or False") for name in ("standardise", "linear", "full", "smooth", "shareable")),
-    *(
-        (name, "a method")
-        for name in ("check_rows", "log_joint", "observed", "rows_needed", "alone", "num_held", "with_prior", "log_prior")
-    ),
+    *((name, "a method") for name in ANSWERS),
     ("bounds", "a dict"),
 )
 RESERVED = ("weights", "correlations", "asdict", "take")  # by the mixture, by the table of standard errors, by `Params`

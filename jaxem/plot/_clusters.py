@@ -14,10 +14,13 @@ from ..spread import matrices, moments, separation
 from ._style import (
     GREY,
     PALE,
+    aside,
     colour,
+    counts,
     dark,
     legend_above,
     marker,
+    name_categories,
     noise,
     number,
     share,
@@ -48,9 +51,9 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
     """Draw the rows in the colours of their clusters, and the components themselves.
 
     Two columns or more: the two that set the clusters apart most, with the regions that hold 50 % and 95 % of each Gaussian
-    component; of other families bars show the mean and the standard deviation. Counts are spread a little, so that equal rows do not
-    hide each other. One column: a histogram, and the density of each component weighted by its share, or its probabilities of counts, as
-    steps. Rows that lack a cell of those to be shown are left out. Cluster 1 is component 0 of `fit.predict`.
+    component; of other families bars show the mean and the standard deviation. Counts and categories are spread a little, so that
+    equal rows do not hide each other. One column: a histogram, and the density of each component weighted by its share, or its
+    probabilities of counts, as steps. Rows that lack a cell of those to be shown are left out. Cluster 1 is component 0 of `fit.predict`.
 
     Args:
         fit: A fitted mixture.
@@ -67,10 +70,9 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
         legend_above(ax, title=title)
         return ax
     pair = two_columns(fit, columns)
-    round_, counts = matrices(fit) is not None, _counts(fit, rows)
+    round_, named = matrices(fit) is not None, fit.family == "categorical"
     points, labels = rows[:, pair], fit.predict(rows)
-    if counts:
-        points = points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape)
+    points = aside(points) if counts(fit, rows) else points
     crowded = len(rows) > 1000
     look: dict[str, Any] = {"s": 6 if crowded else 22, "alpha": 0.4 if crowded else 0.7, "linewidths": 0, "rasterized": crowded}
     noise(fit, points, labels, ax)
@@ -79,10 +81,12 @@ def clusters(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str, st
         ax.scatter(*points[labels == k].T, color=colour(k), marker=marker(k), label=share(fit, k), **look)
         if round_:
             regions(fit, k, pair, ax)
-        else:
+        elif not named:
             bars(centres[k], np.sqrt(variances[k]), k, ax)
     ax.set(xlabel=fit.columns[pair[0]], ylabel=fit.columns[pair[1]])
+    name_categories(fit, ax, *pair)
     drawn = "ellipses: 50 % and 95 % of each cluster" if round_ else "bars: mean ± standard deviation"
+    drawn = "rows, spread about their categories" if named else drawn
     legend = legend_above(ax, title=f"{title}; {drawn}", markerscale=3 if crowded else 1.2)
     for handle in filter(None, legend.legend_handles):
         handle.set_alpha(1)
@@ -106,15 +110,10 @@ def bars(centre: np.ndarray, spread: np.ndarray, k: int, ax: Axes) -> None:
     number(ax, centre, k)
 
 
-def _counts(fit: Fit, x: np.ndarray) -> bool:
-    """Whether rows are whole numbers, and the family one that may give nothing but whole numbers a chance."""
-    return matrices(fit) is None and bool((np.isnan(x) | (x == np.floor(x))).all())
-
-
 def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
     """A histogram with the densities (for counts: the probabilities, as steps) of the components, weighted, and their sum."""
-    counts = _counts(fit, x)
-    if counts:
+    whole = counts(fit, x)
+    if whole:
         step = max(1, math.ceil(np.ptp(x) / MOST_BARS))
         edges = np.arange(x.min() - 0.5, x.max() + step, step)
         grid = np.unique(np.linspace(x.min(), x.max(), 512).round())
@@ -128,7 +127,7 @@ def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
         if np.isfinite(sds).all():
             near = fit.params.means + sds[:, None] * np.linspace(-4, 4, 41)
             grid = np.unique(np.r_[grid, near[(near > grid[0]) & (near < grid[-1])]])
-    draw = functools.partial(_steps, ax, grid) if counts else functools.partial(ax.plot, grid)
+    draw = functools.partial(_steps, ax, grid) if whole else functools.partial(ax.plot, grid)
     ax.hist(x, edges, density=True, color=PALE, edgecolor="white", linewidth=0.5)
     densities = fit.predict_proba(grid) * np.exp(fit.log_prob(grid))[:, None]
     if fit.noise is not None:
@@ -142,7 +141,8 @@ def _one_column(fit: Fit, x: np.ndarray, ax: Axes) -> None:
         draw(own, color=colour(k), linewidth=1.6, label=share(fit, k))
         number(ax, np.array([grid[own.argmax()], own.max()]), k)
     ax.margins(y=0.08)
-    ax.set(xlabel=fit.columns[0], ylabel="probability" if counts else "density", ylim=(0, None))
+    name_categories(fit, ax, 0)
+    ax.set(xlabel=fit.columns[0], ylabel="probability" if whole else "density", ylim=(0, None))
 
 
 def _steps(ax: Axes, grid: np.ndarray, heights: np.ndarray, **look: Any) -> None:
@@ -219,7 +219,8 @@ def _marginal(fit: Fit, x: np.ndarray, labels: np.ndarray, ax: Axes) -> None:
     colours = [colour(k) for k in range(fit.num_components)]
     if fit.noise is not None:
         parts, colours = [x[(labels < 0) & seen], *parts], [GREY, *colours]
-    ax.hist(parts, 24, stacked=True, color=colours, edgecolor="white", linewidth=0.4)
+    edges = np.arange(np.nanmin(x) - 0.5, np.nanmax(x) + 1) if fit.family == "categorical" else 24
+    ax.hist(parts, edges, stacked=True, color=colours, edgecolor="white", linewidth=0.4)
     ax.set_yticks([])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes
-from ..spread import matrices, moments
+from ..spread import category, listed, matrices, moments
 from ._style import GREY, colour, legend_above, marker, share
 
 
@@ -22,18 +22,19 @@ NORMAL_95 = 1.959964
 
 
 def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = None) -> Axes:
-    """Draw the means of the clusters in every column, joined by lines (parallel coordinates).
+    """Draw the means of the clusters in every column, or the probabilities of its categories, joined by lines (parallel coordinates).
 
     Every column is in its own units: standard deviations of the whole mixture, noise aside, from its mean. Bars are 95 % intervals
     of the means where standard errors are given, and the family publishes means or is Poisson; else they show the spread within each
-    cluster, one standard deviation to either side.
+    cluster, one standard deviation to either side. Probabilities are drawn as they are; of two categories, those of the second.
 
     Args:
         fit: A fitted mixture.
         errors: `fit.standard_errors(data)`.
         ax: Where to draw; a new figure without it.
     """
-    ax = axes(ax)
+    if fit.family == "categorical":
+        return _shares(fit, errors, axes(ax))
     weights = fit.params.weights[:, None] / fit.params.weights.sum()
     means, within = moments(fit)
     centre = (weights * means).sum(0)
@@ -42,13 +43,37 @@ def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = No
     centres = "rates" if fit.family == "poisson" else "means" if matrices(fit) is not None else ""
     of_means = known.get(centres)
     bars = np.sqrt(within) if of_means is None else NORMAL_95 * of_means
-    places = np.arange(len(fit.columns))
+    said = "bars: spread within clusters" if of_means is None else "bars: 95 % intervals of the means"
+    ax = _lines(fit, (means - centre) / unit, bars / unit, list(fit.columns), said, axes(ax))
+    ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    ax.set_ylabel("standard deviations from the mean")
+    return ax
+
+
+def _shares(fit: Fit, errors: StandardErrors | None, ax: Axes) -> Axes:
+    """The probability of each category within each cluster."""
+    column, number = np.array(listed(fit), int).reshape(-1, 2).T
+    chance = fit.params.probabilities[:, column, number]
+    bars, said = np.zeros_like(chance), "probabilities"
+    if errors is not None:
+        bars, said = NORMAL_95 * errors.params.probabilities[:, column, number], "bars: 95 % intervals"
+        bars = np.stack([np.minimum(bars, chance), np.minimum(bars, 1 - chance)], axis=1)
+    names = [f"{fit.columns[j]}: {category(fit, j, c)}" for j, c in zip(column.tolist(), number.tolist(), strict=True)]
+    ax = _lines(fit, chance, bars, names, said, ax)
+    ax.set_ylabel("probability within the cluster")
+    ax.set_ylim(-0.03, 1.03)
+    return ax
+
+
+def _lines(fit: Fit, heights: np.ndarray, bars: np.ndarray, names: list[str], said: str, ax: Axes) -> Axes:
+    """A line for each cluster through its heights (k, m) at named places, with bars (k, m), or (k, 2, m) where they are uneven."""
+    places = np.arange(len(names))
     for k in range(fit.num_components):
         aside = 0.12 * (k - (fit.num_components - 1) / 2) / max(fit.num_components - 1, 1)
         ax.errorbar(
             places + aside,
-            (means[k] - centre) / unit,
-            yerr=bars[k] / unit,
+            heights[k],
+            yerr=bars[k],
             color=colour(k),
             marker=marker(k),
             markersize=7,
@@ -57,12 +82,9 @@ def profile(fit: Fit, errors: StandardErrors | None = None, ax: Axes | None = No
             capsize=3,
             label=share(fit, k),
         )
-    ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
-    long = max(map(len, fit.columns)) * len(fit.columns) > 60
-    ax.set_xticks(places, fit.columns, rotation=35 if long else 0, ha="right" if long else "center")
-    ax.set_xlim(-0.4, len(fit.columns) - 0.6)
-    ax.set_ylabel("standard deviations from the mean")
-    said = "bars: spread within clusters" if of_means is None else "bars: 95 % intervals of the means"
+    long = max(map(len, names)) * len(names) > 60
+    ax.set_xticks(places, names, rotation=35 if long else 0, ha="right" if long else "center")
+    ax.set_xlim(-0.4, len(names) - 0.6)
     legend_above(
         ax,
         [handle for handle, _ in zip(*ax.get_legend_handles_labels(), strict=True)],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import axes
-from ._style import colour, dark, legend_above, marker, noise, share, shown, two_columns
+from ._style import aside, colour, counts, dark, legend_above, marker, name_categories, noise, share, shown, two_columns
 
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def uncertainty(fit: Fit, data: Any, ax: Axes | None = None, columns: tuple[str,
     else:
         pair = two_columns(fit, columns)
         points, names = rows[:, pair], tuple(fit.columns[j] for j in pair)
+        points = aside(points) if counts(fit, rows) else points
+        name_categories(fit, ax, *pair)
     noise(fit, points, labels, ax)
     order = np.argsort(doubt)
     if fit.noise is not None:

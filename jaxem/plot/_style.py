@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import COLOURS, MARKERS
-from ..spread import separation
+from ..spread import category, matrices, separation
 
 
 if TYPE_CHECKING:
@@ -56,6 +56,27 @@ def two_columns(fit: Fit, names: tuple[str, str] | None) -> list[int]:
         wrong = f"there is no column {unknown[0]!r}" if unknown else f"got {len(names)}"
         raise ValueError(f"columns must name two of {', '.join(fit.columns)}; {wrong}")
     return [fit.columns.index(name) for name in names]
+
+
+def counts(fit: Fit, x: np.ndarray) -> bool:
+    """Whether rows are whole numbers, and the family one that may give nothing but whole numbers a chance."""
+    return matrices(fit) is None and bool((np.isnan(x) | (x == np.floor(x))).all())
+
+
+def aside(points: np.ndarray) -> np.ndarray:
+    """Counts or categories, spread a little so that equal rows do not hide each other."""
+    return points + np.random.default_rng(0).uniform(-0.3, 0.3, points.shape)
+
+
+def name_categories(fit: Fit, ax: Axes, x: int, y: int | None = None) -> None:
+    """The names of the categories of a column along the x axis, and of another along the y axis, in the place of numbers."""
+    if fit.family != "categorical":
+        return
+    there = fit.params.probabilities.max(axis=0) > 0
+    for axis, column in ((ax.xaxis, x), (ax.yaxis, y)):
+        if column is not None:
+            own = np.flatnonzero(there[column]).tolist()
+            axis.set_ticks(own, [category(fit, column, number) for number in own])
 
 
 def number(ax: Axes, place: np.ndarray, k: int) -> None:

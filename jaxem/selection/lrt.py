@@ -16,6 +16,7 @@ from ..models.mixture import MixtureParams
 from ..options import Options
 from ..problem import Problem
 from ..replicates import MOST_BYTES, Replicates, Task
+from ..units import points
 
 
 NULL_RESTARTS = 2  # random starts under the null, beside the params that the replicate was drawn from
@@ -116,7 +117,8 @@ def bootstrap_lrt(
         seed=seed,
         dtype=np.float64,
     )
-    table = _unfolded(tabular.read(data, weights, missing=True).without_empty_rows())
+    nominal = family_names.nominal(family)
+    table = _unfolded(tabular.read(data, weights, missing=True, nominal=nominal).without_empty_rows())
     named = family_names.resolve([family], num_features(table, family))
     if len(named) != 1:
         raise ValueError(f"bootstrap_lrt takes one family, got {len(named)} ({', '.join(one.name for one in named)})")
@@ -159,7 +161,7 @@ class _Samples:
     def __init__(self, problem: Problem, null: MixtureParams, num_restarts: int, options: Options):
         self.null, self.num_restarts, self.seed = null, num_restarts, options.seed
         model, weight, rows = problem.cells[0].model, problem.table.weight, problem.units.rows
-        self.k = len(null.log_weights)
+        self.k, self.family = len(null.log_weights), model.family
         num_rows = resampling.num_draws(weight)
         size = max(num_rows, rows.shape[1])
         gone = None if problem.table.complete else np.isnan(rows)
@@ -184,9 +186,10 @@ class _Samples:
 
     def _tasks(self, number: int, joint: np.ndarray) -> tuple[Task, Task]:
         rows, weight, k = self.replicates.fill(self.rows(number)), self.weight(number), self.k
-        draws = init.Starts(unit_scale(rows, weight), weight, (*self.seed, number))
+        unit = points(self.family, rows, weight)
+        draws = init.Starts(unit, weight, (*self.seed, number))
         resp = np.exp(joint - joint.max(0))
-        parts = moves.halves(rows, weight, resp / resp.sum(0))
+        parts = moves.halves(unit if hasattr(self.family, "embed") else rows, weight, resp / resp.sum(0))
 
         def random(components: int, count: int) -> list[Any]:
             return [draws.draw("portfolio", components, FIRST_RANDOM + restart)[1] for restart in range(count)]
@@ -210,10 +213,3 @@ def _unfolded(table: tabular.Table) -> tabular.Table:
 def _widened(rows: np.ndarray, size: int) -> np.ndarray:
     """Rows (d, n) with copies of the last, of weight 0, up to `size`."""
     return np.pad(rows, ((0, 0), (0, size - rows.shape[1])), mode="edge")
-
-
-def unit_scale(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Rows with unit scale in every column."""
-    mean = rows @ weight / weight.sum()
-    deviation = np.sqrt((rows - mean[:, None]) ** 2 @ weight / weight.sum())
-    return (rows - mean[:, None]) / np.where(deviation > 0, deviation, 1.0)[:, None]

@@ -55,7 +55,8 @@ def select(
             that is constant is left out, with a warning.
         families: A name, a `Family` or a list. "gaussian" is every covariance structure; structures go by mclust's codes ("VVV") or
             scikit-learn's ("full"). "student" is all of these of t components, for heavy tails; single ones are "tVVV" and, with degrees of
-            freedom in common or known, "tVVV:equal" and "tVVV:4". "poisson" is for counts.
+            freedom in common or known, "tVVV:equal" and "tVVV:4". "poisson" is for counts, "categorical" for categories (latent
+            class analysis): numbers from 0 or, in a data frame, names.
         num_components: The numbers of components to try.
         criterion: What to minimise: "aic", "aicc", "bic", "caic", "sabic", "hqic", "icl", "clc", "nec", "slope" or "sbic". Lower is
             better (mclust's signs are the opposite).
@@ -110,7 +111,8 @@ def select(
     )
     components = tabular.counts("num_components", num_components)
     parts = tabular.count("num_resamples", num_resamples, 0)
-    table = tabular.read(data, weights, labels, missing=True).without_empty_rows()
+    nominal = family_names.nominal(families)
+    table = tabular.read(data, weights, labels, missing=True, nominal=nominal).without_empty_rows()
     report, groups = heard(progress), _groups(families, table)
     varying = any(family.standardise for group in groups for family in group)  # criteria compare fits to the same columns
     with precision(options.dtype):

@@ -13,7 +13,8 @@ from ..models.mixture import MixtureParams
 from ..options import Options
 from ..problem import Problem
 from ..replicates import Outcome, Replicates, Task
-from .lrt import FIRST_RANDOM, unit_scale
+from ..units import points
+from .lrt import FIRST_RANDOM
 
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Room:
     ) -> dict[Key, list[Outcome]]:
         """Every cell on every resample, from the fit to all rows and from random starts on the resample."""
         problem, out = self.problem, {}
-        unit = unit_scale(problem.units.guesses, self.weight)
+        unit = points(problem.bound[0], problem.units.guesses, self.weight)
         noisy = problem.terms.region is not None
         # The starts of all resamples live side by side, and with noise are of two kinds.
         space = init.KEPT_BYTES // (count * (1 + noisy))

@@ -56,8 +56,10 @@ def data_of(case):
     return patterned(case.data.x, case.weight, holes(case))
 
 
-def through(published, seen):
+def through(case, published, seen):
     """The same params of some columns only: of families whose marginals are of the family again, with arrays that go by column."""
+    if case.marginal is not None:
+        return case.marginal(published, seen)
     return {name: array[np.ix_(range(K), *[seen] * (array.ndim - 1))] for name, array in published.items() if name != "weights"}
 
 
@@ -66,7 +68,7 @@ def marginals(case, published):
     out = np.zeros((K, len(case.x)))
     for row, (cells, gone) in enumerate(zip(case.x, holes(case), strict=True)):
         if not gone.all():
-            out[:, row] = case.log_density(through(published, ~gone), cells[None, ~gone])[:, 0]
+            out[:, row] = case.log_density(through(case, published, ~gone), cells[None, ~gone])[:, 0]
     return out + np.log(published["weights"])[:, None]
 
 
@@ -81,6 +83,8 @@ def conditionals(case, published, resp):
     For every row and component two points on either side of the conditional mean for each missing column, at the distance at which
     they have the conditional covariance.
     """
+    if case.of_what_is_seen:
+        return np.where(holes(case), np.nan, case.x), resp
     means, covariances = case.moments(published)
     rows, weights = [], []
     for row, (cells, gone) in enumerate(zip(case.x, holes(case), strict=True)):
@@ -194,7 +198,7 @@ def test_every_row_has_its_place(num_rows, coarse, rng):
 
 
 def test_cases_are_all_structures():
-    assert {case.name.split("-")[0] for case in CASES} >= {"EII", "VEV", "VVV", "E", "poisson", "tVVV"}
+    assert {case.name.split("-")[0] for case in CASES} >= {"EII", "VEV", "VVV", "E", "poisson", "categorical", "tVVV"}
 
 
 def test_batches_with_other_holes_share_programs(rng):
