@@ -13,6 +13,7 @@ from .._lazy import lazy
 if TYPE_CHECKING:
     from . import diagnostics, hierarchical, relabel
     from .calibration import Calibration, sbc
+    from .categorical import CategoricalPrior
     from .compare import Comparison, compare_em_mcmc
     from .gaussian import GaussianPrior
     from .model import mixture_model
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Calibration",
+    "CategoricalPrior",
     "Comparison",
     "GaussianPrior",
     "KComparison",
@@ -54,6 +56,7 @@ _HOMES = {
     "KComparison": "number",
     "KnownK": "simulated",
     "PartitionPosterior": "partitions",
+    "CategoricalPrior": "categorical",
     "PoissonPrior": "poisson",
     "Posterior": "posterior",
     "StudentPrior": "student",

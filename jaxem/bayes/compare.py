@@ -149,6 +149,9 @@ def _table(post: Posterior) -> pd.DataFrame:
     table.insert(6, "z", (table["mean"] - table["estimate"]) / table["sd"])
     table.insert(7, "sd_ratio", table["sd"] / table["standard_error"])
     table.loc[np.isinf(table["estimate"]), ["standard_error", "z", "sd_ratio"]] = np.nan
+    table.loc[table["standard_error"] == 0, "sd_ratio"] = (
+        np.nan
+    )  # an estimate at the end of its range has no error to compare with
     return table
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._picture import COLOURS, MARKERS, axes, ellipse
-from ..spread import separation
+from ..spread import category, listed, separation
 from .compare import some_rows
 
 
@@ -71,7 +71,9 @@ def contours(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """The components by EM over those of some draws: 95 % regions in the two columns that set them apart most, or densities."""
     ax, fit = axes(ax), comparison.fit
     draws = _some_draws(comparison)
-    if len(fit.columns) == 1 or "rates" in draws:
+    if "probabilities" in draws:
+        _shares(comparison, draws, ax)
+    elif len(fit.columns) == 1 or "rates" in draws:
         column = int(separation(fit).argmax())
         _densities(comparison, draws, column, ax)
     else:
@@ -146,6 +148,21 @@ def _ellipses(params: dict[str, np.ndarray], pair: list[int], ax: Axes, **look: 
     """The regions that hold 95 % of each component."""
     for mean, matrix, dof in zip(params["means"], *_matrices(params), strict=True):
         ax.add_patch(ellipse(mean[pair], matrix[np.ix_(pair, pair)], 0.95, dof, **look))
+
+
+def _shares(comparison: Comparison, draws: dict[str, np.ndarray], ax: Axes) -> None:
+    """Each component's probabilities by EM, a line, over those of some draws; of two categories, those of the second."""
+    fit = comparison.fit
+    column, number = np.array(listed(fit), int).reshape(-1, 2).T
+    places = np.arange(len(column))
+    for one in draws["probabilities"][:, :, column, number]:
+        ax.plot(places, one.T, color=MCMC, alpha=0.2, linewidth=0.8)
+    ax.plot(places, fit.params.probabilities[:, column, number].T, color=EM, linewidth=2.2)
+    ax.plot([], [], color=MCMC, label="some draws")
+    ax.plot([], [], color=EM, linewidth=2.2, label="EM")
+    names = [f"{fit.columns[j]}: {category(fit, j, c)}" for j, c in zip(column.tolist(), number.tolist(), strict=True)]
+    ax.set_xticks(places, names, rotation=35, ha="right")
+    ax.set(ylabel="probability within the component", ylim=(-0.03, 1.03))
 
 
 def _densities(comparison: Comparison, draws: dict[str, np.ndarray], column: int, ax: Axes) -> None:

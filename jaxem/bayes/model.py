@@ -11,6 +11,7 @@ import numpyro.distributions as dist
 
 from .. import families
 from ..models.mixture import MixtureParams
+from .categorical import CategoricalPrior
 from .prior import Prior
 from .sites import MixtureRows
 
@@ -21,7 +22,8 @@ def mixture_model(prior: Prior, num_components: int) -> Callable[..., None]:
     Its sites carry the names of `Fit.params`: `weights`, `means` and `covariances`, or `rates`. Where the structure ties or constrains
     covariances, `covariances` is deterministic, and `covariance`, `variance` or `variances` is what is sampled; `scale` is there
     where the prior learns it. Of t components there are `scatters` (of `scatter`, `squared_scale` or `squared_scales`) and `dof`, of
-    `shared_dof` where it is in common. The rows are the site `x`, with the same log-density as `Fit.log_prob`.
+    `shared_dof` where it is in common. Of categories there are `probabilities`, made of `probabilities_2` and others, of the columns with
+    so many. The rows are the site `x`, with the same log-density as `Fit.log_prob`.
 
     Args:
         prior: A prior made for the family, such as `jaxem.bayes.weak(fit, data)`; its family is the model's.
@@ -53,9 +55,13 @@ def mixture_model(prior: Prior, num_components: int) -> Callable[..., None]:
 
 def num_features(prior: Any) -> int:
     """Columns of the data that a prior is for."""
+    if hasattr(prior, "strength"):
+        return len(prior.strength)
     return (prior.location if hasattr(prior, "location") else prior.shape).shape[-1]
 
 
 def family_of(prior: Any) -> Any:
     """The family of a prior, in its accurate form."""
+    if isinstance(prior, CategoricalPrior):
+        return prior.known()
     return families.resolve(prior.family, num_features(prior))[0].with_residuals()

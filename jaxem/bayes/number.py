@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import selection, tabular
+from .. import families, selection, tabular
 from .._picture import axes
 from .._precision import precision
 from .._typing import Whole
@@ -105,7 +105,7 @@ def compare_k(
         num_components: The numbers of components to compare.
         method: By which `best` is chosen: "telescoping", or "loo" for PSIS-LOO.
         family: A structure with a conjugate prior ("V", "E", "VVV", "EEE", "VVI", "EEI", "VII", "EII"; "tVVV", … for t components), or
-            "poisson", as for `jaxem.fit`: a name or a `Family`. A prior object has its own.
+            "poisson" or "categorical", as for `jaxem.fit`: a name or a `Family`. A prior object has its own.
         prior: Of the components: "richardson-green", or a prior object of `jaxem.bayes`.
         prior_on_k: "uniform", "bnb", "geometric" or "poisson" (the last three for K − 1), one of these with its parameters, such as
             ("bnb", 1, 4, 3), or probabilities of K = 1, 2, …. Cut off outside `num_components`.
@@ -134,7 +134,7 @@ def compare_k(
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     sizes = tabular.counts("num_components", num_components)
     length = Length.checked(num_chains, num_warmup, num_samples)
-    table = tabular.read(data)
+    table = tabular.read(data, nominal=families.nominal(family))
     prior = partitions.components_prior(prior, table.x, family)
     log_prior = _cut(log_prior_k(prior_on_k, sizes[-1]), sizes)
     concentration = Concentration(np.float64(6.0), np.float64(3.0), "f") if dynamic else Concentration(prior.concentration)

@@ -11,6 +11,7 @@ import numpy as np
 from .._parts import parts
 from .._precision import precision
 from ..padding import row_bucket
+from ..spread import category
 from . import diagnostics
 from .gaussian import SPHERICAL
 
@@ -150,12 +151,18 @@ class Posterior:
         """A table like `summary` of what does not depend on the components' names: it means something whenever the chains have mixed.
 
         Rows: the log-likelihood, the largest and smallest weight, and each column's mean and variance under the mixture; of t
-        components, whose variance may be infinite, scatter in its place.
+        components, whose variance may be infinite, scatter in its place; of categories, their shares.
 
         Args:
             prob: Probability of the equal-tailed interval.
         """
         weights = self.draws["weights"]
+        out = {"largest weight": weights.max(-1), "smallest weight": weights.min(-1)}
+        if "probabilities" in self.draws:
+            shares = np.einsum("csk,cskdm->csdm", weights, self.draws["probabilities"])
+            return self._summed_up(
+                out | {f"share of {self._title(*place)}": shares[(..., *place)] for place in self._places()}, prob
+            )
         centres = self.draws["means"] if "means" in self.draws else self.draws["rates"]
         matrices, spread = self.draws.get("covariances", self.draws.get("scatters")), "variance"
         within = centres if matrices is None else np.diagonal(matrices, axis1=-2, axis2=-1)
@@ -163,12 +170,23 @@ class Posterior:
             spread = "scatter"
         mean = np.einsum("csk,cskd->csd", weights, centres)
         variance = np.einsum("csk,cskd->csd", weights, within + (centres - mean[:, :, None]) ** 2)
-        out = {"largest weight": weights.max(-1), "smallest weight": weights.min(-1)}
         for j, name in enumerate(self.fit.columns):
             out |= {f"mean of {name}": mean[..., j], f"{spread} of {name}": variance[..., j]}
+        return self._summed_up(out, prob)
+
+    def _summed_up(self, out: dict[str, np.ndarray], prob: float) -> pd.DataFrame:
+        """A summary of draws by name, and of the log-likelihood."""
         kept = slice(None, None, self.thin)
         out = {"log-likelihood": self.log_likelihood.sum(-1)} | {name: draws[:, kept] for name, draws in out.items()}
         return diagnostics.summary(out, prob)
+
+    def _places(self) -> list[tuple[int, int]]:
+        """Column and number of every category that is there."""
+        there = self.fit.params.probabilities.max(axis=0) > 0
+        return [(column, number) for column, number in np.argwhere(there).tolist()]
+
+    def _title(self, column: int, number: int) -> str:
+        return f"{self.fit.columns[column]}, {category(self.fit, column, number)}"
 
     def numbers(self) -> dict[str, np.ndarray]:
         """Draws (chains, draws) of every free parameter by label: "weights[0]", "means[0, waiting]", "covariances[0, waiting, waiting]".
@@ -183,6 +201,10 @@ class Posterior:
         out: dict[str, np.ndarray] = {}
         for name in (name for name in self.fit.params.asdict() if name in params):
             draws = params[name]
+            if name == "probabilities":
+                each = [(k, *place) for k in range(self.fit.num_components) for place in self._places()]
+                out |= {f"{name}[{place[0]}, {self._title(*place[1:])}]": draws[(..., *place)] for place in each}
+                continue
             for k in range(1 if name in self.prior.shared else self.fit.num_components):
                 for place in np.ndindex(*draws.shape[3:]):
                     twice = list(place) != sorted(place, reverse=True) or (spherical and len(place) == 2 and any(place))
@@ -200,13 +222,16 @@ class Posterior:
         The rows' log-likelihoods are there where they were kept for every draw.
         """
         dims = {"weights": ["component"], "x": ["row"]}
+        third = "category" if "probabilities" in self.draws else "other_column"
         dims |= {
-            name: ["component", "column", "other_column"][: self.draws[name].ndim - 2]
+            name: ["component", "column", third][: self.draws[name].ndim - 2]
             for name in self.draws
             if name in self.fit.params.asdict()
         }
         columns = list(self.fit.columns)
         coords = {"component": np.arange(self.fit.num_components), "column": columns, "other_column": columns}
+        if "probabilities" in self.draws:
+            coords |= {"category": np.arange(self.fit.params.probabilities.shape[2])}
         rows = {"x": self.log_likelihood} if self.thin == 1 else None
         return diagnostics.to_arviz(self.draws, rows, self.sample_stats, dims=dims, coords=coords)
 

@@ -16,6 +16,7 @@ from .. import families, tabular
 from ..families.gaussian.prior import settled
 from ..prior import Prior
 from ..spread import matrices
+from .categorical import CategoricalPrior
 from .gaussian import DIAGONAL, FULL, SHAPES, SPHERICAL, GaussianPrior, code_of
 from .poisson import PoissonPrior
 from .student import StudentPrior
@@ -25,18 +26,20 @@ if TYPE_CHECKING:
     from ..result import Fit
 
 NAMES = ("weak", "fraley-raftery", "richardson-green")
+OTHERS = "poisson", "categorical"  # families with a prior of their own kind
 SHRINKAGE = 0.01  # rows that the prior of a mean is worth
-KNOWN = GaussianPrior, StudentPrior, PoissonPrior
+KNOWN = GaussianPrior, StudentPrior, PoissonPrior, CategoricalPrior
 
 
-def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | StudentPrior | PoissonPrior:
+def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> Any:
     """A prior worth about one row, placed by the fit: the default of `Fit.posterior`.
 
     Covariances have, as their mean, the fit's covariance W pooled within components: inverse Wishart(d + 2, W); of diagonal structures
     each entry inverse gamma(3/2, W_jj/2); of spherical ones, where a row tells of the variance d times, inverse gamma((d + 2)/2, tr W/2).
     Given n rows with covariance S about the component's mean, the posterior mean is then (W + n S)/(1 + n). Means are those of the data
     with a hundredth of a row. Scatter matrices of t components have what covariances have, and their degrees of freedom ν, where these
-    are not known, ν − 1 ~ Γ(2, 0.1). Poisson rates have an exponential prior with the data's mean.
+    are not known, ν − 1 ~ Γ(2, 0.1). Poisson rates have an exponential prior with the data's mean. The probabilities of a column's
+    categories are uniform, Dirichlet(1, …, 1): worth a row for each category.
 
     Args:
         fit: The fitted mixture.
@@ -46,6 +49,8 @@ def weak(fit: Fit, data: Any, *, concentration: float = 1.0) -> GaussianPrior | 
     x = fit.rows(data)
     if fit.family == "poisson":
         return PoissonPrior(np.ones(x.shape[1]), 1.0 / _positive_mean(x), None, None, _concentration(concentration))
+    if fit.family == "categorical":
+        return _uniform(x, concentration)
     within = np.einsum("k,kij->ij", fit.params.weights, np.asarray(matrices(fit)))
     d = x.shape[1]
 
@@ -87,12 +92,12 @@ def fraley_raftery(data: Any, family: Any, num_components: int, *, concentration
     return _of_components(family, d, of)
 
 
-def richardson_green(data: Any, family: Any, *, concentration: float = 1.0) -> GaussianPrior | StudentPrior | PoissonPrior:
+def richardson_green(data: Any, family: Any, *, concentration: float = 1.0) -> Any:
     """Richardson & Green's hierarchical prior: it does not depend on K, and learns the size of the covariances from the data.
 
     Means are spread over the range R of the data, N(midpoint, R²); with β learned, σ⁻² ~ Γ(2, β) and β ~ Γ(0.2, 10/R²). For full
     covariances in d columns Σ⁻¹ ~ Wishart with 4 + (d − 1) degrees of freedom, and its scale has 0.4 + (d − 1). For Poisson rates the
-    counterpart is λ ~ Γ(1, β), β ~ Γ(0.5, mean/2). t components are treated as by `weak`.
+    counterpart is λ ~ Γ(1, β), β ~ Γ(0.5, mean/2). t components and categories are treated as by `weak`.
 
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
@@ -104,7 +109,9 @@ def richardson_green(data: Any, family: Any, *, concentration: float = 1.0) -> G
     x = tabular.read(data).x
     d = x.shape[1]
 
-    def of(code: str) -> GaussianPrior | PoissonPrior:
+    def of(code: str) -> GaussianPrior | PoissonPrior | CategoricalPrior:
+        if code == "categorical":
+            return _uniform(x, concentration)
         if code == "poisson":
             half = np.full(d, 0.5)
             return PoissonPrior(np.ones(d), None, half, half * _positive_mean(x), _concentration(concentration))
@@ -123,7 +130,7 @@ def richardson_green(data: Any, family: Any, *, concentration: float = 1.0) -> G
             family=code,
         )
 
-    return _of_components(family, d, of, "poisson")
+    return _of_components(family, d, of, *OTHERS)
 
 
 def resolve(prior: Any, fit: Fit, data: Any) -> Any:
@@ -137,7 +144,7 @@ def resolve(prior: Any, fit: Fit, data: Any) -> Any:
     if prior is None or prior == "weak":
         return weak(fit, data)
     if isinstance(prior, str):
-        if prior not in NAMES or (prior == "fraley-raftery" and fit.family == "poisson"):
+        if prior not in NAMES or (prior == "fraley-raftery" and fit.family in OTHERS):
             raise ValueError(f"prior must be one of {', '.join(map(repr, NAMES))} or a prior object, got {prior!r}")
         x = fit.rows(data)
         return richardson_green(x, fit.family) if prior == NAMES[2] else fraley_raftery(x, fit.family, fit.num_components)
@@ -154,8 +161,8 @@ def check_family(family: str, num_features: int) -> None:
     Raises:
         ValueError: if it has none.
     """
-    if not families.known(family) or _structure(family, num_features)[0] not in (*SHAPES, "poisson"):
-        known = ", ".join([*SHAPES, *(f"t{code}" for code in SHAPES), "poisson"])
+    if not families.known(family) or _structure(family, num_features)[0] not in (*SHAPES, *OTHERS):
+        known = ", ".join([*SHAPES, *(f"t{code}" for code in SHAPES), *OTHERS])
         raise ValueError(f"no conjugate prior is known for family {family!r}; the posterior is there for {known}")
 
 
@@ -170,6 +177,8 @@ def checked(prior: Any, num_features: int) -> Any:
         gamma = {name: _number(name, getattr(prior, name), 0.0) for name in ("dof_shape", "dof_rate")}
         return dataclasses.replace(prior, normal=checked(prior.normal, d), **gamma)
     prior = dataclasses.replace(prior, concentration=_concentration(prior.concentration))
+    if isinstance(prior, CategoricalPrior):
+        return _checked_categories(prior, d)
     if isinstance(prior, PoissonPrior):
         one, two = ("rate",), ("hyper_shape", "hyper_rate")
         _alternatives(prior, one, two)
@@ -187,6 +196,26 @@ def checked(prior: Any, num_features: int) -> Any:
         if getattr(prior, name) is not None:
             values[name] = _matrix(name, getattr(prior, name), d)
     return dataclasses.replace(prior, **values)
+
+
+def _checked_categories(prior: CategoricalPrior, num_features: int) -> CategoricalPrior:
+    strength = np.asarray(prior.strength, float)
+    if strength.ndim != 2 or len(strength) != num_features:
+        raise ValueError(f"strength must have shape ({num_features}, m), one row a column, got shape {strength.shape}")
+    if len(prior.there) != num_features or not all(own and max(own) < strength.shape[1] for own in prior.there):
+        raise ValueError(
+            f"there must have the numbers of the categories of each of {num_features} columns, got {prior.there!r:.80}"
+        )
+    if not (np.isfinite(strength).all() and (strength[prior.exists()] > 0).all()):
+        raise ValueError("strength must be finite, and positive for every category that is there")
+    return dataclasses.replace(prior, strength=strength)
+
+
+def _uniform(x: np.ndarray, concentration: float) -> CategoricalPrior:
+    """All probabilities of the categories that rows (n, d) have alike probable."""
+    there = tuple(tuple(np.unique(column).astype(int).tolist()) for column in x.T)
+    most = 1 + max(max(own) for own in there)
+    return CategoricalPrior(np.ones((x.shape[1], most)), _concentration(concentration), there)
 
 
 def _of_components(family: Any, num_features: int, of: Callable[[str], Any], *others: str) -> Any:

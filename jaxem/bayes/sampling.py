@@ -285,6 +285,9 @@ def _points(prior: Any, draws: dict[str, np.ndarray]) -> np.ndarray:
     """
     if "rates" in draws:
         points = np.sqrt(draws["rates"])
+    elif "probabilities" in draws:
+        chance = draws["probabilities"]
+        points = np.sqrt(chance.reshape(*chance.shape[:-2], -1))
     elif prior.pooled:
         points = draws["means"]
     else:

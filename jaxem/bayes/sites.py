@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 from jax.scipy.special import multigammaln
 
 from .._linalg import contract, inverse_factor
+from ..families.categorical import CategoricalParams
 from ..families.gaussian import GaussianParams
 from ..families.poisson import PoissonParams
 from ..families.student import LEAST, StudentParams
@@ -20,6 +21,7 @@ from .gaussian import DIAGONALS
 
 
 if TYPE_CHECKING:
+    from .categorical import CategoricalPrior
     from .gaussian import GaussianPrior
     from .poisson import PoissonPrior
     from .student import StudentPrior
@@ -135,6 +137,20 @@ def poisson(prior: PoissonPrior, num_components: int) -> PoissonParams:
         rate = _sample("scale", dist.Gamma(prior.hyper_shape, prior.hyper_rate).to_event(1))
     gamma = dist.Gamma(prior.shape, rate).expand([num_components, prior.shape.shape[-1]])
     return PoissonParams(_sample("rates", gamma.to_event(2)))
+
+
+def categorical(prior: CategoricalPrior, num_components: int) -> CategoricalParams:
+    """Sites `probabilities_2`, …, of the columns with so many categories, and `probabilities`, which is made of them; params."""
+    k, strength = num_components, jnp.asarray(prior.strength)
+    chance = jnp.zeros((k, *strength.shape))
+    for j, own in enumerate(prior.there):
+        chance = chance.at[:, j, own[0]].set(1.0)  # a column with one category has no other choice
+    for size, columns in prior.alike().items():
+        there = np.array([prior.there[j] for j in columns])
+        each = dist.Dirichlet(strength[np.array(columns)[:, None], there]).expand([k, len(columns)])
+        drawn = _sample(f"probabilities_{size}", each.to_event(2))
+        chance = chance.at[:, np.array(columns)[:, None], there].set(drawn)
+    return CategoricalParams(_deterministic("probabilities", chance))
 
 
 def student(prior: StudentPrior, num_components: int) -> StudentParams:

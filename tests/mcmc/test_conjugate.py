@@ -10,7 +10,7 @@ from helpers import jit
 from scipy import stats
 
 from jaxem._precision import precision
-from jaxem.bayes import GaussianPrior, PoissonPrior, StudentPrior, gibbs
+from jaxem.bayes import CategoricalPrior, GaussianPrior, PoissonPrior, StudentPrior, gibbs
 from jaxem.bayes.model import family_of
 from jaxem.bayes.prior import log_dirichlet
 from jaxem.models.mixture import MixtureParams
@@ -23,11 +23,11 @@ WEIGHTS = np.float64(1.5)
 MEAN = np.full(2, 0.5)
 
 PRIORS = {
-    "EEE learned scale": GaussianPrior(MEAN, None, A, SIX, None, FIVE, A, WEIGHTS, family="EEE"),
     "VII learned scale": GaussianPrior(MEAN, HALF, None, SIX, None, FIVE, A, WEIGHTS, family="VII"),
     "tVVI known dof": StudentPrior(GaussianPrior(MEAN, HALF, None, SIX, A, None, None, WEIGHTS, family="VVI"), dof=3.0),
     "tEEE learned scale": StudentPrior(GaussianPrior(MEAN, None, A, SIX, None, FIVE, A, WEIGHTS, family="EEE"), 3.0, 0.5),
     "tVII equal dof": StudentPrior(GaussianPrior(MEAN, HALF, None, SIX, A, None, None, WEIGHTS, family="VII"), dof="equal"),
+    "categorical": CategoricalPrior(np.array([[1.0, 2.0, 0.5], [1.5, 0.7, 1.0]]), WEIGHTS, there=((0, 1, 2), (0, 1))),
     "poisson learned rate": PoissonPrior(np.array([2.0, 3.0]), None, np.full(2, 3.0), np.array([2.0, 1.0]), WEIGHTS),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import tabular
+from ... import families, tabular
 from .. import partitions
 from ..mixing import Concentration, FiniteMixing, ProcessMixing
 from ..partitions import Length, PartitionPosterior
@@ -37,7 +37,7 @@ def sparse_mixture(
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
         num_components: K, well above the number of clusters.
-        family: A Gaussian structure with a conjugate prior, or "poisson", as for `jaxem.fit`; a prior object has its own.
+        family: A Gaussian structure with a conjugate prior, "poisson" or "categorical", as for `jaxem.fit`; a prior object has its own.
         concentration: Shape and rate of the gamma prior of the Dirichlet concentration of each weight.
         prior: Of the components: "richardson-green", or a prior object of `jaxem.bayes`.
         num_chains: Chains, run side by side.
@@ -85,7 +85,7 @@ def dirichlet_process(
     Args:
         data: Rows: array-like (n, d) or (n,), or a data frame.
         max_components: Components kept; what is cut off lies behind all that have rows.
-        family: A Gaussian structure with a conjugate prior, or "poisson", as for `jaxem.fit`; a prior object has its own.
+        family: A Gaussian structure with a conjugate prior, "poisson" or "categorical", as for `jaxem.fit`; a prior object has its own.
         concentration: Shape and rate of the gamma prior of α.
         prior: Of the components: "richardson-green", or a prior object of `jaxem.bayes`.
         num_chains: Chains, run side by side.
@@ -110,7 +110,7 @@ def dirichlet_process(
 def _sample(
     model: str, data: Any, family: Any, prior: Any, mixing: Any, most: int, length: Length, seed: Any
 ) -> PartitionPosterior:
-    table = tabular.read(data)
+    table = tabular.read(data, nominal=families.nominal(family))
     prior = partitions.components_prior(prior, table.x, family)
     begin_at = partitions.beginnings(list(range(1, most + 1)))
     return partitions.sample(model, table.x, prior, mixing, most, begin_at, length, seed)
