@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="A table as for jaxem select; - is standard input.")]
 Family = Annotated[
-    str, typer.Option(metavar="NAMES", help="gaussian or student (structures with a conjugate prior), poisson, or codes.")
+    str,
+    typer.Option(
+        metavar="NAMES", help="gaussian or student (structures with a conjugate prior), poisson, categorical, or codes."
+    ),
 ]
 Components = Annotated[str, typer.Option(metavar="K", help="The number of clusters, or numbers to choose from by BIC: 1:9.")]
 Sampler = Annotated[str, typer.Option(metavar="NAME", help="auto, gibbs, nuts or laplace.")]
@@ -109,7 +112,9 @@ def _numbered(post: Posterior, told: str) -> str:
 
 def _sampled(tables: Tables, family: str, components: str, seed: int, cache: bool, **asked: Any) -> tuple[Selection, Posterior]:
     """What both commands share: read, select, sample."""
-    _, frame, *_ = tables.read()
+    from .families import nominal
+
+    _, frame, *_ = tables.read(names=nominal(listed(family)))
     _process.keep_compiled(cache)
     from .bayes.gaussian import SHAPES
     from .selection import select
@@ -146,6 +151,7 @@ def _write(post: Posterior, path: Path) -> None:
         "format": "jaxem.draws",
         "sampler": post.sampler,
         "columns": list(post.fit.columns),
+        "categories": post.fit.categories,
         "warnings": list(post.warnings),
     }
     write_arrays(path / "draws.npz", header, post.draws)

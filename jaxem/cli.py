@@ -81,7 +81,7 @@ def top(context: Context, version: Annotated[bool, typer.Option("--version", hel
         "jaxem select table.csv --columns height,weight --components 1:4",
         "jaxem select table.csv --family VVV,EEE --out result --report report.html",
         "jaxem select counts.tsv --family poisson --criterion icl",
-        "jaxem select answers.csv --family categorical   names or numbers of categories: latent classes",
+        "jaxem select answers.csv --family categorical   latent classes, by name",
         "jaxem select table.csv --json | jq .best.num_components",
         "zcat table.csv.gz | jaxem select - --quiet",
     )

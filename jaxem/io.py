@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 GZIP = b"\x1f\x8b"
+NO_NUMBERS = "the file has no numeric column; names of categories are for --family categorical"
 SEPARATORS = ("\t", ";", ",", " ")  # the first that splits all lines alike; a blank stands for any run of blanks
 LINES_TO_LOOK_AT = 50
 PLAIN_TO = 5_000_000  # bytes from which pandas is faster, loading it included
@@ -195,7 +196,7 @@ def numeric(
         if column in cells:
             row, value = cells[column]
             able = [other for other in frame.columns if other not in cells and other not in besides]
-            others = f"choose numeric ones with --columns {','.join(able)}" if able else "the file has no numeric column"
+            others = f"choose numeric ones with --columns {','.join(able)}" if able else NO_NUMBERS
             raise ValueError(f"column {column!r} is not numeric (row {row} holds {value!r}); {advice or others}")
     return frame[wanted]
 

@@ -126,6 +126,7 @@ class Family(Protocol[Params, Stats]):
     | `knowing(published)`                | the family that a fit was made with, from what it published          | as it was made   |
     | `rows_needed(num_features)`         | rows that each component needs, for what is said of a fit that fails | 0                |
     | `alone(total)`                      | log-likelihood of one component on the rows bound, of weight `total` | it is fitted     |
+    | `most_params()`                     | how many free parameters rows of these columns can determine         | any number       |
     | `pinned(params, counts)`            | the family whose params at the end of their range stay there         | all may move     |
     | `num_held(params)`                  | how many free parameters are at the end of their range, and stay     | 0                |
     | `with_prior(…)`, `log_prior(…)`     | the family under a `jaxem.Prior`                                     | `prior=` refused |

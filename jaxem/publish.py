@@ -93,12 +93,21 @@ def _warnings(cell: Cell, best: Run, before: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _many(cell: Cell, num_features: int, num_rows: float) -> list[str]:
-    """Criteria ask many rows a parameter: with few they hold back (2,000 rows of 50 columns: 3 for 4), or see clusters in noise."""
-    num_params = cell.num_params(num_features)
+    """A word on too many parameters.
+
+    Criteria ask many rows a parameter: with few they hold back (2,000 rows of 50 columns: 3 for 4), or see clusters in noise.
+    """
+    num_params, label = cell.num_params(num_features), f"{cell.family.name} with K = {cell.num_components}"
+    most = cell.family.most_params() if hasattr(cell.family, "most_params") else num_params
+    if num_params > most:
+        return [
+            f"{label} has {num_params:,} parameters, and what rows of these columns can show has {most:,}: they are not determined, "
+            "however many rows there are; use fewer components."
+        ]
     if num_params <= num_rows:
         return []
     return [
-        f"{cell.family.name} with K = {cell.num_components} has {num_params:,} parameters for {num_rows:,g} rows: criteria suppose many "
+        f"{label} has {num_params:,} parameters for {num_rows:,g} rows: criteria suppose many "
         "rows a parameter, and here may find too few clusters, or clusters in noise; compare structures with fewer parameters."
     ]
 

@@ -249,6 +249,13 @@ def test_rows_of_unknown_categories_are_refused(fit, named, codes):
     assert np.isfinite(fit.log_prob(named.head(2).assign(q5=["mid", None]))).all()
 
 
+def test_more_parameters_than_there_is_to_know(codes):
+    """Three columns of two categories have seven free probabilities: two classes have as many parameters, three have eleven."""
+    few = jaxem.select(codes[:, :3], "categorical", [2, 3], num_restarts=2, moves=False)
+    assert few["categorical", 2].warnings == ()
+    assert "has 11 parameters, and what rows of these columns can show has 7" in few["categorical", 3].warnings[0]
+
+
 def test_what_it_has_not_is_refused(named, fit):
     with pytest.raises(ValueError, match="noise has a density, and 'categorical'"):
         jaxem.fit(named, "categorical", 2, noise=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from .._typing import Array, Bool, Float, Int, Scalar
 
 
 NEVER = 0.05  # rows: where a component shows a category in fewer, its probability is on the way to 0
+NOTHING = 1e-10  # probabilities below which no data show anything
 MOST = 1000  # categories of a column: more are no categories, or the first of them is not numbered 0
 
 
@@ -171,6 +173,10 @@ class Categorical:
         """A probability less than there are categories, for each component and column."""
         return num_components * int(np.maximum(self._exists(num_features).sum(axis=1) - 1, 0).sum())
 
+    def most_params(self) -> int:
+        """Free numbers that the distribution of rows has: parameters beyond them are not determined, however many rows there are."""
+        return math.prod(int(size) for size in np.maximum(np.asarray(self.exists).sum(axis=1), 1)) - 1
+
     def admissible(self, params: CategoricalParams, counts: np.ndarray) -> np.ndarray:
         """Every finite fit, shape (l,)."""
         return np.asarray(np.isfinite(np.asarray(params.probability)).all((-1, -2, -3)))
@@ -184,9 +190,9 @@ class Categorical:
         return 2 * np.sqrt((steps**2).sum(-1)).max(-1)
 
     def publish(self, params: CategoricalParams, centre: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
-        """Probabilities, shape (k, d, m); what is lost beside 1 was on the way to 0, and is 0."""
+        """Probabilities, shape (k, d, m); the least ones were on the way to 0, and are 0."""
         probability = np.asarray(params.probability, float)
-        return {"probabilities": np.where(probability < np.finfo(float).eps, 0.0, probability)}
+        return {"probabilities": np.where(probability < NOTHING, 0.0, probability)}
 
     def adopt(self, published: dict[str, np.ndarray], centre: np.ndarray, scale: np.ndarray) -> CategoricalParams:
         """The inverse of `publish`.

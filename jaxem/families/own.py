@@ -22,7 +22,19 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "a dict": lambda value: isinstance(value, Mapping),
 }
 ANSWERS = (
-    *("check_rows", "log_joint", "observed", "rows_needed", "alone", "likeliest", "embed", "knowing", "pinned", "num_held"),
+    *(
+        "check_rows",
+        "log_joint",
+        "observed",
+        "rows_needed",
+        "alone",
+        "likeliest",
+        "embed",
+        "knowing",
+        "pinned",
+        "most_params",
+        "num_held",
+    ),
     *("with_prior", "log_prior"),
 )
 OPTIONAL = (  # what the engine looks for, and what it must be then
