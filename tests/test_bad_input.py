@@ -186,7 +186,11 @@ FAMILIES = {
     "near miss": ("VVW", ValueError, r"^unknown family 'VVW': did you mean 'VVV'\?$"),
     "word": ("poison", ValueError, r"^unknown family 'poison': did you mean 'poisson'\?$"),
     "case": ("Spherica", ValueError, r"^unknown family 'Spherica': did you mean 'spherical'\?$"),
-    "far off": ("qqqqqq", ValueError, r"^unknown family 'qqqqqq': known are gaussian, EII, .*poisson, categorical, student, .*tV$"),
+    "far off": (
+        "qqqqqq",
+        ValueError,
+        r"^unknown family 'qqqqqq': known are gaussian, EII, .*poisson, categorical, student, .*tV$",
+    ),
     "one column": ("V", ValueError, r"^family 'V' is for data of one column, and these have 2; use 'VVV'$"),
     "number": (3, TypeError, r"^a family is a name or an object with the Family methods, got 3$"),
     "none": (None, TypeError, r"^a family is a name or an object with the Family methods, got None$"),

@@ -25,8 +25,8 @@ class CategoricalPrior:
         concentration: Dirichlet concentration of each mixing weight.
         there: The numbers of each column's categories.
     References:
-        Frühwirth-Schnatter 2006, Finite Mixture and Markov Switching Models, sec. 9.5; White & Murphy 2014, BayesLCA, Journal of
-        Statistical Software 61(13), sec. 2.
+        Frühwirth-Schnatter 2006, Finite Mixture and Markov Switching Models, ch. 9; White & Murphy 2014, Journal of Statistical
+        Software 61(13).
     """
 
     strength: Float[Array, "d m"]

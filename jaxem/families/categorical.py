@@ -83,8 +83,7 @@ class Categorical:
             it; None where that is not known.
 
     References:
-        Lazarsfeld & Henry 1968, Latent Structure Analysis; Goodman 1974, Biometrika 61; McLachlan & Peel 2000, Finite Mixture Models,
-        sec. 5.11.
+        Lazarsfeld & Henry 1968, Latent Structure Analysis; Goodman 1974, Biometrika 61.
     """
 
     exists: Any = None
@@ -135,7 +134,10 @@ class Categorical:
 
     def bind(self, x: np.ndarray, weight: np.ndarray, scale: np.ndarray, dtype: Any) -> Categorical:
         """The family that knows which categories there are."""
-        return Categorical(self._indicators(x, int(x.max()) + 1).any(axis=2).astype(dtype))
+        exists = np.zeros((len(x), int(x.max()) + 1), dtype)
+        for own, column in zip(exists, x, strict=True):
+            own[np.unique(column).astype(int)] = 1
+        return Categorical(exists)
 
     def knowing(self, published: dict[str, np.ndarray]) -> Categorical:
         """The family that a fit was made with, from what it published."""

@@ -69,15 +69,6 @@ def test_parameters_have_their_names(post):
     assert post.summary()["r_hat"].max() < 1.1
 
 
-@pytest.mark.slow
-def test_samplers_agree(post, fit, people):
-    by_nuts = fit.posterior(people, sampler="nuts", num_samples=500, num_warmup=300, seed=1)
-    one, other = post.summary(), by_nuts.summary()
-    error = np.hypot(one["mcse_mean"], other["mcse_mean"])
-    assert (np.abs(one["mean"] - other["mean"]) / error).max() < 4.5
-    np.testing.assert_allclose(one["sd"], other["sd"], rtol=0.25)
-
-
 def test_em_beside_mcmc(post, fit):
     both = compare_em_mcmc(fit, post)
     assert set(both.table.index) == set(post.numbers())
