@@ -107,7 +107,7 @@ def fit(
         )
     report = heard(progress)
     with precision(options.dtype):
-        problem = Problem(table, family, [k], options, report)
+        problem = Problem(family_names.folded(family, table) if start is None else table, family, [k], options, report)
         if not problem.able:
             raise ValueError(f"num_components is {k}, but the data have only {problem.distinct} distinct rows")
         problem.search() if start is None else problem.run_from(start)

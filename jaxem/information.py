@@ -18,6 +18,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from . import again, protocol, resampling
+from . import families as family_names
 from ._compiler import quick_jit
 from ._precision import precision
 from ._pytree import pytree, replace
@@ -133,7 +134,7 @@ class Local:
 
     def __init__(self, fit: Any, data: Any, weights: Any = None, labels: Any = None):
         self.fit = fit
-        self.problem = bound(fit, data, weights, labels)
+        self.problem = bound(fit, data, weights, labels, fold=True)
         cell, engine = self.problem.cells[0], self.problem.engine
         self.model = cell.accurate
         design = not resampling.whole(self.problem.table.weight)
@@ -209,14 +210,22 @@ def params_at(model: Any, params: Any, points: Any) -> Any:
     return jax.vmap(lambda point: protocol.from_free(model, unravel(point)))(points)
 
 
-def bound(fit: Any, data: Any, weights: Any = None, labels: Any = None) -> Problem:
+def bound(fit: Any, data: Any, weights: Any = None, labels: Any = None, *, fold: bool = False) -> Problem:
     """The fit's data in internal units, with its family bound to them.
 
+    Args:
+        fit: A `Fit`.
+        data: Its rows.
+        weights: Its row weights.
+        labels: Its labels.
+        fold: Whether rows that are alike may be one, where weights count rows.
     Raises:
         ValueError: if these are not the data that the fit was made from.
     """
     table = again.read(fit, data, weights, labels)
     family = fit._family()
+    if fold and resampling.whole(table.weight):
+        table = family_names.folded([family], table)
     with precision(np.float64):
         return Problem(table, [family], [fit.num_components], Options.as_of(fit))
 

@@ -72,6 +72,15 @@ class Table:
         seen = self.weight > 0
         return self.x if seen.all() else self.x[seen]
 
+    def folded(self) -> Table:
+        """Every distinct row (with its label) once, with the weight of all that are like it."""
+        parts = [np.where(np.isnan(self.x), np.inf, self.x)] + (
+            [] if self.label is None else [self.label[:, None].astype(float)]
+        )
+        _, first, which = np.unique(np.concatenate(parts, axis=1), axis=0, return_index=True, return_inverse=True)
+        label = None if self.label is None else self.label[first]
+        return dataclasses.replace(self, x=self.x[first], weight=np.bincount(which.ravel(), self.weight), label=label)
+
     def without_empty_rows(self) -> Table:
         """The same table with weight 0 for rows of which nothing is known, and with sentences about what is missing.
 

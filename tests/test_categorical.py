@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from test_cli import run
 
 import jaxem
-from jaxem import plot
+from jaxem import plot, tabular
 
 
 TRUTH = np.array(  # three classes in five columns; the last has three categories, of which the first class never shows one
@@ -96,6 +96,24 @@ def test_weights_repeat_rows(codes, fit):
     patterns, counts = np.unique(codes, axis=0, return_counts=True)
     folded = jaxem.fit(patterns, "categorical", 3, weights=counts, start=fit.params)
     assert folded.log_likelihood == pytest.approx(fit.log_likelihood, abs=2e-3)
+
+
+def test_rows_that_are_alike_are_one(codes, fit):
+    """What is computed on are patterns, with their labels and holes; what is said is of rows."""
+    label = np.where(np.arange(600) < 40, fit.predict(codes), -1)
+    holed = np.where(np.arange(3000).reshape(600, 5) % 31 == 0, np.nan, codes)
+    folded = tabular.read(holed, labels=label, missing=True).folded()
+    rows = pd.DataFrame(holed).assign(label=label).value_counts(dropna=False)
+    there = pd.Series(folded.weight, pd.MultiIndex.from_frame(pd.DataFrame(folded.x).assign(label=folded.label)))
+    assert sorted(zip(map(str, there.index), there, strict=True)) == sorted(zip(map(str, rows.index), rows, strict=True))
+    sel = jaxem.select(holed, "categorical", [3], labels=label, num_restarts=2, moves=False)
+    assert (sel.best.num_rows, sel.settings["weighted"], len(folded.x) < 300) == (600, False, True)
+    apart = jaxem.fit(holed, "categorical", 3, labels=label, start=sel.best.params)
+    assert apart.log_likelihood == pytest.approx(sel.best.log_likelihood, abs=1e-3)
+    codes = codes.copy()
+    codes[-1, 4] = 0.5
+    with pytest.raises(ValueError, match=r"row 600, column 'x5' is 0\.5"):
+        jaxem.fit(codes, "categorical", 2)
 
 
 @pytest.fixture(scope="module")

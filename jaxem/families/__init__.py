@@ -90,6 +90,20 @@ def nominal(families: Any) -> bool:
     return any(hasattr(OTHERS.get(item.lower()) if isinstance(item, str) else item, "embed") for item in items)
 
 
+def folded(families: Iterable[Any], table: Any) -> Any:
+    """The table that some families see: of names there are few rows that differ, and each is there once.
+
+    Raises:
+        ValueError: for rows that a family cannot have made: they have their numbers still.
+    """
+    seen = list(families)
+    if not all(hasattr(family, "embed") for family in seen):
+        return table
+    for family in seen:
+        family.check(table.x, list(table.columns))
+    return table.folded()
+
+
 def settled(family: Any, num_features: int, dtype: Any) -> Any:
     """A family that is bound to rows of so many columns; what one of the user's own publishes is looked at first.
 

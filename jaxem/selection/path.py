@@ -117,7 +117,7 @@ def select(
     varying = any(family.standardise for group in groups for family in group)  # criteria compare fits to the same columns
     with precision(options.dtype):
         # All are made before the first is searched: what is wrong with the data for one is said at once.
-        problems = [Problem(table, group, components, options, report, varying) for group in groups]
+        problems = [Problem(family_names.folded(group, table), group, components, options, report, varying) for group in groups]
         begun: list[Problem] = []
         try:
             for problem in problems:
@@ -180,7 +180,7 @@ def _selection(problems: list[Problem], table: tabular.Table, criterion: str, op
         num_rows=problems[0].total,
         columns=problems[0].table.columns,
         seed=options.seed,
-        settings=_settings(options, problems[0]),
+        settings=_settings(options, table),
         work={name: sum(getattr(problem.work, name) for problem in problems) for name in ("useful", "done")},
     )
     if selection.ranking():
@@ -215,13 +215,13 @@ def _lane(run: Run, seen: str, offset: float, options: Options) -> dict[str, Any
     }
 
 
-def _settings(options: Options, problem: Problem) -> dict[str, Any]:
+def _settings(options: Options, table: tabular.Table) -> dict[str, Any]:
     """What `Selection.settings` says."""
     told = {name: value for name, value in vars(options).items() if name not in ("seed", "fixed")}
-    given = {"labels": problem.table.label is not None, "fixed": bool(options.fixed)}
+    given = {"labels": table.label is not None, "fixed": bool(options.fixed)}
     told |= {"given": [name for name, there in given.items() if there]}
     prior = None if options.prior is None else options.prior.to_dict()
-    return told | {"prior": prior, "dtype": str(options.dtype), "weighted": bool((problem.table.weight != 1).any())}
+    return told | {"prior": prior, "dtype": str(options.dtype), "weighted": bool((table.weight != 1).any())}
 
 
 def _table_row(problem: Problem, cell: Cell, fit: Fit | None) -> dict[str, Any]:

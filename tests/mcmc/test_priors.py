@@ -153,7 +153,9 @@ def test_structures_are_named_as_for_fit(two, x, family):
 
 
 def test_families_without_a_prior_are_refused(x):
-    with pytest.raises(ValueError, match="family must be one of VVV, EEE, VVI, EEI, VII, EII, V, E, poisson, categorical, got 'VEE'"):
+    with pytest.raises(
+        ValueError, match="family must be one of VVV, EEE, VVI, EEI, VII, EII, V, E, poisson, categorical, got 'VEE'"
+    ):
         richardson_green(x, "VEE")
     with pytest.raises(ValueError, match="family must be one of VVV, EEE, VVI, EEI, VII, EII, V, E, got 'VEE'"):
         GaussianPrior(np.zeros(2), 0.1, None, 5.0, np.eye(2), None, None, 2.0, family="VEE")
