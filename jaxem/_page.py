@@ -15,13 +15,13 @@ STYLE = """
 body { font: 17px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: .2rem .5rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; }
 td.best { font-weight: 700; outline: 2px solid var(--good); }
 td.doubt::after { content: "?"; } td.spike { opacity: .6; } td.spike::after { content: "~"; }
 .trust, .warning { border-left: 4px solid var(--good); padding: .2rem 1rem; background: var(--soft); }
 .warning { border-color: var(--bad); } li { margin: .2rem 0; } ul { padding-left: 1.4rem; }
-figure { margin: 1rem 0; } img { width: 100%; height: auto; background: white; }
+figure { margin: 1rem 0; max-width: 46rem; } img { width: 100%; height: auto; background: white; }
 small, figcaption { opacity: .8; font-size: .9rem; } pre { white-space: pre-wrap; padding: .6rem; background: var(--soft); }
 @media print { body { font-size: 10pt; max-width: none; margin: 0; } h2 { break-after: avoid; margin-top: 1.2rem; }
   th, td { padding: .1rem .5rem; } figure, table, tr, .trust, .warning { break-inside: avoid; }

@@ -67,17 +67,21 @@ def _series(data: Any) -> dict[str, Any]:
 
 def _is_text(column: Any) -> bool:
     """Whether values are names: text, truth values, or categories of a data frame."""
-    kind = str(getattr(column, "dtype", "")).lower()
-    if kind.startswith(("categor", "enum", "bool")):
+    if _kind(column).startswith(("categor", "enum", "bool")):
         return True
     values = np.asarray(column)
     return values.dtype.kind in "US" or (values.dtype == object and any(isinstance(value, str) for value in values))
 
 
+def _kind(column: Any) -> str:
+    return str(getattr(column, "dtype", "")).lower()
+
+
 def _names(column: Any) -> tuple[str, ...]:
     there = {_name(value) for value in _values(column) if not is_missing(value)}
-    own = getattr(getattr(column, "cat", None), "categories", None)  # pandas
-    order = sorted(there) if own is None else [_name(value) for value in own]
+    dtype: Any = getattr(column, "dtype", None)
+    own = dtype.categories if isinstance(getattr(dtype, "ordered", None), bool) or _kind(column).startswith("enum") else None
+    order = sorted(there) if own is None else [_name(value) for value in own]  # pandas and polars keep an order of their own
     return tuple(name for name in order if name in there)
 
 
@@ -92,7 +96,7 @@ def _name(value: Any) -> str:
 
 def is_missing(value: Any) -> bool:
     """Whether a cell holds nothing."""
-    return value is None or value != value or str(value) == "<NA>"
+    return not isinstance(value, str) and (value is None or str(value) in ("<NA>", "NaT") or value != value)
 
 
 def _replaced(found: Mapping[str, Any], names: Names) -> Any:

@@ -92,6 +92,19 @@ def test_own_order_of_a_frames_categories(named):
     np.testing.assert_array_equal(fit.predict_proba(plain), fit.predict_proba(frame))
 
 
+def test_missing_names():
+    """However a frame says that there is none."""
+    columns = {
+        "a": pd.Series(["x", None, "y", "x"] * 5, dtype=object),
+        "b": pd.Series(["u", "v", pd.NA, "v"] * 5, dtype="string"),
+        "c": pd.Series([True, False, True, None] * 5, dtype="boolean"),
+        "d": pd.Series(["m", "n", np.nan, "n"] * 5, dtype="category"),
+    }
+    fit = jaxem.fit(pd.DataFrame(columns), "categorical", 1)
+    assert fit.categories == {"a": ["x", "y"], "b": ["u", "v"], "c": ["False", "True"], "d": ["m", "n"]}
+    np.testing.assert_allclose(fit.params.probabilities[0, :, 0], [2 / 3, 1 / 3, 1 / 3, 1 / 3], atol=1e-6)
+
+
 def test_weights_repeat_rows(codes, fit):
     patterns, counts = np.unique(codes, axis=0, return_counts=True)
     folded = jaxem.fit(patterns, "categorical", 3, weights=counts, start=fit.params)
@@ -279,6 +292,8 @@ def test_what_it_has_not_is_refused(named, fit):
         jaxem.fit(named, "categorical", 2, noise=True)
     with pytest.raises(ValueError, match="the family 'categorical' knows none"):
         jaxem.fit(named, "categorical", 2, prior="fraley-raftery")
+    with pytest.raises(ValueError, match="column 'q1' holds names, which family 'VVI' would take for numbers"):
+        jaxem.select(named, ["categorical", "VVI"], 2)
     with pytest.raises(TypeError, match="names of categories are for the family 'categorical'"):
         jaxem.fit(named, "poisson", 2)
     bad = jaxem.Params(weights=[0.5, 0.5], probabilities=np.full((2, 5, 3), 0.5))

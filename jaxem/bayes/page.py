@@ -39,12 +39,17 @@ def comparison(both: Comparison) -> str:
     parts += ["<h2>The whole</h2>", table(rows), "<h2>Label-free quantities</h2>"]
     parts += [_table(post.label_free()), "<h2>Pictures</h2>"]
     parts += [figure(ax, CAPTIONS[name]) for name, ax in both.figures().items()]
-    parts.append(f"<p><small>jaxem {__version__}. z: difference of posterior mean and estimate in posterior sds.</small></p>")
-    return document(title, parts, "60rem")
+    what = (
+        "se: standard error by EM; z: difference of posterior mean and estimate in posterior sds; ess: effective sample size."
+    )
+    parts.append(f"<p><small>jaxem {__version__}. {what}</small></p>")
+    return document(title, parts, "72rem")
 
 
 def _table(frame: pd.DataFrame) -> str:
-    head = "<tr><th></th>" + "".join(f"<th>{prose(str(name))}</th>" for name in frame.columns) + "</tr>"
+    head = (
+        "<tr><th></th>" + "".join(f"<th>{prose(text.SHORT.get(str(name), str(name)))}</th>" for name in frame.columns) + "</tr>"
+    )
     lines = []
     for label, row in frame.iterrows():
         cells = "".join(f"<td>{text.cell(str(name), value)}</td>" for name, value in row.items())

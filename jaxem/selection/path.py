@@ -151,6 +151,11 @@ def _groups(families: Any, table: tabular.Table) -> list[list[Any]]:
     num_features = (table.without_constant_columns() if varying else table).x.shape[1]
     groups: dict[tuple[Any, bool], list[Any]] = {}
     for family in family_names.resolve(families, num_features):
+        if table.categories and not family_names.nominal([family]):
+            raise ValueError(
+                f"column {next(iter(table.categories))!r} holds names, which family {family.name!r} would take for numbers: choose among "
+                "families of categories, or leave out what holds names"
+            )
         sphered = getattr(family, "linear", False) and num_features > 1 and nearly_collinear(table)
         groups.setdefault((family_names.kind(family), sphered), []).append(family)
     return list(groups.values())
