@@ -78,15 +78,20 @@ def _kind(column: Any) -> str:
 
 
 def _names(column: Any) -> tuple[str, ...]:
-    there = {_name(value) for value in _values(column) if not is_missing(value)}
+    there = set(_told_apart(column)[1])
     dtype: Any = getattr(column, "dtype", None)
     own = dtype.categories if isinstance(getattr(dtype, "ordered", None), bool) or _kind(column).startswith("enum") else None
     order = sorted(there) if own is None else [_name(value) for value in own]  # pandas and polars keep an order of their own
     return tuple(name for name in order if name in there)
 
 
-def _values(column: Any) -> list[Any]:
-    return column.to_list() if hasattr(column, "to_list") else np.asarray(column, object).tolist()
+def _told_apart(column: Any) -> tuple[np.ndarray, list[str]]:
+    """Which of its distinct values each cell holds, −1 where it holds nothing, (n,), and what these values are called."""
+    import pandas as pd
+
+    values = column.to_numpy() if hasattr(column, "to_numpy") else column
+    which, distinct = pd.factorize(np.asarray(values, object))
+    return which, [_name(value) for value in distinct]
 
 
 def _name(value: Any) -> str:
@@ -108,16 +113,13 @@ def _replaced(found: Mapping[str, Any], names: Names) -> Any:
 
 
 def _numbers(title: str, column: Any, names: Sequence[str]) -> np.ndarray:
+    which, called = _told_apart(column)
     place = {name: float(number) for number, name in enumerate(names)}
-    out = np.full(len(column), np.nan)
-    for row, value in enumerate(_values(column)):
-        if is_missing(value):
-            continue
-        name = _name(value)
-        if name not in place:
-            shown = ", ".join(map(repr, names[:10])) + (", …" if len(names) > 10 else "")
-            raise ValueError(
-                f"row {row + 1}, column {title!r} is {name!r}, and the fit knows {shown}; put None for a missing cell"
-            )
-        out[row] = place[name]
-    return out
+    numbers = np.array([*(place.get(name, -1.0) for name in called), np.nan])[which]  # −1, nothing, is the last
+    if (numbers < 0).any():
+        row = int((numbers < 0).argmax())
+        shown = ", ".join(map(repr, names[:10])) + (", …" if len(names) > 10 else "")
+        raise ValueError(
+            f"row {row + 1}, column {title!r} is {called[which[row]]!r}, and the fit knows {shown}; put None for a missing cell"
+        )
+    return numbers

@@ -20,6 +20,7 @@ from .columns import filled, named
 # Means of positive weights below which these are no frequencies, and above which they are none unless whole: elsewhere, log n is
 # wrong by no more than log 2.
 LIGHT, HEAVY = 0.5, 2.0
+MOST_KEYS = 2**62  # that rows may be numbered with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +75,16 @@ class Table:
 
     def folded(self) -> Table:
         """Every distinct row (with its label) once, with the weight of all that are like it."""
-        parts = [np.where(np.isnan(self.x), np.inf, self.x)] + (
-            [] if self.label is None else [self.label[:, None].astype(float)]
-        )
-        _, first, which = np.unique(np.concatenate(parts, axis=1), axis=0, return_index=True, return_inverse=True)
+        key, room = np.zeros(self.num_rows, np.int64), 1
+        for column in [*self.x.T, *([] if self.label is None else [self.label])]:
+            values, own = np.unique(np.where(np.isnan(column), np.inf, column), return_inverse=True)
+            if room * len(values) > MOST_KEYS:  # numbered anew: there are no more than rows
+                key = np.unique(key, return_inverse=True)[1]
+                room = self.num_rows
+            key, room = key * len(values) + own, room * len(values)
+        _, first, which = np.unique(key, return_index=True, return_inverse=True)
         label = None if self.label is None else self.label[first]
-        return dataclasses.replace(self, x=self.x[first], weight=np.bincount(which.ravel(), self.weight), label=label)
+        return dataclasses.replace(self, x=self.x[first], weight=np.bincount(which, self.weight), label=label)
 
     def without_empty_rows(self) -> Table:
         """The same table with weight 0 for rows of which nothing is known, and with sentences about what is missing.

@@ -119,6 +119,8 @@ def test_rows_that_are_alike_are_one(codes, fit):
     rows = pd.DataFrame(holed).assign(label=label).value_counts(dropna=False)
     there = pd.Series(folded.weight, pd.MultiIndex.from_frame(pd.DataFrame(folded.x).assign(label=folded.label)))
     assert sorted(zip(map(str, there.index), there, strict=True)) == sorted(zip(map(str, rows.index), rows, strict=True))
+    wide = np.tile(np.random.default_rng(0).integers(3, size=(50, 90)), (2, 1))  # more patterns than whole numbers
+    np.testing.assert_array_equal(tabular.read(wide).folded().weight, np.full(50, 2.0))
     sel = jaxem.select(holed, "categorical", [3], labels=label, num_restarts=2, moves=False)
     assert (sel.best.num_rows, sel.settings["weighted"], len(folded.x) < 300) == (600, False, True)
     apart = jaxem.fit(holed, "categorical", 3, labels=label, start=sel.best.params)
