@@ -114,13 +114,15 @@ class Problem:
         ]
         out = self.terms.left_out
         self.able = [cell for cell in self.cells if cell.num_components <= self.distinct and cell.num_components not in out]
-        self.sample = self._subsample() if self.able else None
+        self.sample, self.light = self._subsample() if self.able else (None, table.weight)
         self.sample_offset = self.offset if self.sample is None else units.offset_of(self._weight_of(self.sample))
         self.engine = self._all_rows(*((room, room) if whole is rows else (rows, whole)))
 
     def _weight_of(self, sample: np.ndarray) -> np.ndarray:
         """Row weights (n,), 0 for rows that are not in the sample."""
-        return np.where(np.isin(np.arange(self.table.num_rows), sample), self.table.weight, 0.0)
+        out = np.zeros(self.table.num_rows)
+        out[sample] = self.light
+        return out
 
     def _data(self, rows: np.ndarray, whole: np.ndarray, weight: np.ndarray, label: np.ndarray | None) -> Data | Patterned:
         """Rows (d, n), and the same filled up, padded."""
@@ -167,7 +169,7 @@ class Problem:
         for cell in cells:
             cell.scout = Cell(cell.model, cell.num_components, cell.number, cell.closed)
         scouts = [cell.scout for cell in cells]
-        few, light = self.units.inside(self.table.x[sample]), weight[sample]
+        few, light = self.units.inside(self.table.x[sample]), self.light
         label = None if self.table.label is None else self.table.label[sample]
         whole = self.units.filled(few, light)
         engine = self._engine(self._data(few, whole, light, label), len(sample))
@@ -180,17 +182,29 @@ class Problem:
                 cell.settle_for_scout()
             raise
 
-    def _subsample(self) -> np.ndarray | None:
-        """Numbers of the rows to search on, or None for all, as where there is nothing to search for."""
+    def _subsample(self) -> tuple[np.ndarray | None, np.ndarray]:
+        """Numbers of the rows to search on, or None for all, as where there is nothing to search for; and their weights.
+
+        Rows of unequal weight are drawn by it, each as often as its share asks, rounded up or down; and weigh as often as they are drawn.
+        """
+        weight = self.table.weight
         if self.terms.known:
-            return None
+            return None, weight
         d = self.table.x.shape[1]
         most = max(cell.num_params(d) for cell in self.able)
         size = max(SUBSAMPLE, 2 * most)
-        seen = np.flatnonzero(self.table.weight > 0)
+        seen = np.flatnonzero(weight > 0)
         if len(seen) <= SUBSAMPLE_FROM * size:
-            return None
-        return np.sort(starts.stream(self.options.seed, 0, 1).choice(seen, size, replace=False))
+            return None, weight
+        draws = starts.stream(self.options.seed, 0, 1)
+        if np.ptp(weight[seen]) == 0:
+            sample = np.sort(draws.choice(seen, size, replace=False))
+            return sample, weight[sample]
+        order = draws.permutation(seen)
+        reach = np.cumsum(weight[order])
+        marks = (draws.random() + np.arange(size)) * (reach[-1] / size)
+        sample, times = np.unique(order[np.searchsorted(reach, marks).clip(max=len(order) - 1)], return_counts=True)
+        return sample, times.astype(float)
 
     def _search(
         self,

@@ -8,13 +8,14 @@ import pytest
 from helpers import compiling, identical, new_programs
 
 import jaxem
-from jaxem import init, lanes, problem, search
+from jaxem import families, init, lanes, problem, search, tabular
 from jaxem._precision import precision
 from jaxem._status import Status
 from jaxem.cell import Cell, Run
 from jaxem.families import gaussian
 from jaxem.lanes import Engine
 from jaxem.models.mixture import Mixture
+from jaxem.options import Options
 from jaxem.padding import pad_data, take
 from jaxem.search import Batch
 
@@ -223,7 +224,22 @@ def test_runs_on_a_subsample_have_the_log_likelihood_of_its_rows(faithful, monke
     best = selection.best
     runs = selection.runs.query("finalist and not spurious").groupby("rows")["log_likelihood"].max()
     assert runs["all"] == pytest.approx(best.log_likelihood)
-    assert 0 < runs["subsample"] - best.log_prob(faithful.iloc[samples[0]]).sum() < 2 * best.num_params
+    assert 0 < runs["subsample"] - best.log_prob(faithful.iloc[samples[0][0]]).sum() < 2 * best.num_params
+
+
+def test_a_subsample_is_drawn_by_weight(rng):
+    """A row is there as often as its share of the weight asks, rounded up or down: what the rows say with weights, it says."""
+    x, weight = rng.normal(size=(20_000, 1)), np.where(np.arange(20_000) % 10, 1.0, 20.0)
+    weight[7] = 5000.0
+    with precision(np.float64):
+        table = tabular.read(x + (weight == 20)[:, None], weight)
+        own = problem.Problem(table, families.resolve("V", 1), [2], Options.once())
+    wanted = weight[own.sample] * problem.SUBSAMPLE / weight.sum()
+    assert own.light.sum() == problem.SUBSAMPLE
+    assert (np.abs(own.light - wanted) < 1).all()
+    assert own.light[own.sample == 7] > 100
+    for values in (table.x[:, 0], weight == 20):
+        assert np.average(values[own.sample], weights=own.light) == pytest.approx(np.average(values, weights=weight), abs=0.08)
 
 
 def test_how_often_the_host_looks_changes_nothing(faithful, monkeypatch):
